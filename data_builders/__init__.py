@@ -1,0 +1,1 @@
+"""Builders that turn what was published, filmed or synthesised into TFDS datasets of one schema."""

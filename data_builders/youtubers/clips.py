@@ -1,0 +1,133 @@
+"""Leak-free clips: the published chunks put back into the recordings they were cut from.
+
+The release cut, once a second, a face and the 4 s of speech around it, and published of each face
+five chunks of 1 s, cut at random from its 4 s. Clips of neighbouring seconds overlap, so chunks of
+one recording lie on both sides of the published split. Here the chunks find their place again, and
+each distinct face gets the speech that can be recovered of its 4 s.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import coo_array, csgraph
+
+from data_builders.youtubers import matching
+from data_builders.youtubers.release_files import Pair
+from wav2pix_jax import schema
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+  """A distinct face with the contiguous speech around it.
+
+  Attributes:
+    identity: who.
+    number: lowest of the pairs that showed this face.
+    face: the image file, as published.
+    speech: int16 [T], at most 4 s.
+    offset: samples from the (estimated) start of the 4 s clip to `speech[0]`.
+    instant: index into `speech` of the middle of the 4 s clip.
+    instant_error: the true middle is at most so many samples away.
+    group: faces of one group may share sound; faces of two never do.
+  """
+
+  identity: str
+  number: int
+  face: bytes
+  speech: np.ndarray
+  offset: int
+  instant: int
+  instant_error: int
+  group: int
+
+
+def assemble(pairs: Sequence[Pair]) -> list[Clip]:
+  """One clip per distinct face, in the order of their first pairs."""
+  timelines, sharing = matching.lay_out([pair.speech for pair in pairs])
+  home = {piece: t for t, timeline in enumerate(timelines) for piece in timeline.pieces}
+  faces = _distinct_faces(pairs)
+  same_face = [link for members in faces for link in itertools.pairwise(members)]
+  groups = _groups(len(pairs), [*map(tuple, sharing), *same_face])
+
+  spans: dict[int, dict[int, tuple[int, int]]] = collections.defaultdict(dict)
+  for f, members in enumerate(faces):
+    for t in {home[m] for m in members}:
+      spans[t][f] = _possible_starts(pairs, timelines[t], [m for m in members if home[m] == t])
+  phases = {t: _grid_phases(list(spans[t].values())) for t in spans}
+
+  clips = []
+  for f, members in enumerate(faces):
+    pair = pairs[members[0]]
+    candidates = [
+      _recover(timelines[t], *spans[t][f], phases[t]) for t in sorted({home[m] for m in members})
+    ]
+    speech, offset, error = max(candidates, key=lambda found: (len(found[0]), -found[2]))
+    clips.append(
+      Clip(
+        identity=pair.identity,
+        number=pair.number,
+        face=pair.face,
+        speech=speech,
+        offset=offset,
+        instant=schema.CLIP_SAMPLES // 2 - offset,
+        instant_error=error,
+        group=int(groups[members[0]]),
+      )
+    )
+  return clips
+
+
+def _distinct_faces(pairs: Sequence[Pair]) -> list[list[int]]:
+  """Indices of the pairs that show each distinct image."""
+  faces = collections.defaultdict(list)
+  for i, pair in enumerate(pairs):
+    faces[hashlib.sha256(pair.face).digest()].append(i)
+  return list(faces.values())
+
+
+def _groups(count: int, links: Sequence[tuple[int, int]]) -> np.ndarray:
+  """A group number for every pair, from what links pairs: int32 [count], by first appearance."""
+  a, b = np.array(links, np.int64).reshape(-1, 2).T
+  graph = coo_array((np.ones(len(a)), (a, b)), shape=(count, count))
+  return csgraph.connected_components(graph, directed=False)[1]
+
+
+def _possible_starts(
+  pairs: Sequence[Pair], timeline: matching.Timeline, members: Sequence[int]
+) -> tuple[int, int]:
+  """First and last place on a timeline where a 4 s clip that holds all these chunks can start."""
+  first = min(timeline.pieces[m] for m in members)
+  last = max(timeline.pieces[m] + len(pairs[m].speech) for m in members)
+  return min(last - schema.CLIP_SAMPLES, first), first
+
+
+def _grid_phases(spans: Sequence[tuple[int, int]]) -> np.ndarray:
+  """Which phases of the one-second grid let every clip of a timeline start on it.
+
+  Clips of one recording start whole seconds apart. bool [SAMPLE_RATE]; all true where none fits.
+  """
+  rate = schema.SAMPLE_RATE
+  phases = np.arange(rate)
+  fits = np.ones(rate, bool)
+  for first, last in spans:
+    fits &= (last - phases) // rate * rate + phases >= first
+  return fits if fits.any() else np.ones(rate, bool)
+
+
+def _recover(
+  timeline: matching.Timeline, first: int, last: int, phases: np.ndarray
+) -> tuple[np.ndarray, int, int]:
+  """The longest contiguous speech of a clip, its offset in the clip, and how unsure that is."""
+  starts = np.arange(first, last + 1)
+  starts = starts[phases[starts % schema.SAMPLE_RATE]]
+  start = int(starts[0] + starts[-1]) // 2
+  error = int(starts[-1] - start)
+  low, high = max(start, 0), min(start + schema.CLIP_SAMPLES, len(timeline.samples))
+  edges = np.flatnonzero(np.diff(timeline.known[low:high], prepend=False, append=False))
+  runs = edges.reshape(-1, 2) + low
+  begin, end = runs[np.argmax(runs[:, 1] - runs[:, 0])]
+  return timeline.samples[begin:end], int(begin) - start, error

@@ -1,0 +1,92 @@
+"""Speech: read from any file, cut into windows, conditioned once and in order."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from wav2pix_jax import schema
+from wav2pix_jax.errors import UserError
+
+PRE_EMPHASIS = 0.95  # release; the paper names the filter but not its coefficient
+PEAK = "peak"
+PREEMPHASIS = "pre_emphasis"
+
+
+def read(path: str | Path) -> np.ndarray:
+  """Speech of a file's first audio stream: int16 [T], 16 kHz, mono (channels averaged).
+
+  Any container, codec, rate and number of channels that FFmpeg reads (through PyAV).
+
+  Raises:
+    UserError: no such file, or nothing in it that FFmpeg can decode as sound.
+  """
+  if not Path(path).is_file():
+    raise UserError(f"{path}: no such file; name a recording that FFmpeg can read.")
+  resampler = av.AudioResampler(format="s16", layout="mono", rate=schema.SAMPLE_RATE)
+  samples = []
+  try:
+    with av.open(str(path)) as container:
+      if not container.streams.audio:
+        raise UserError(f"{path}: holds no sound; name a recording with an audio stream.")
+      for frame in container.decode(audio=0):
+        samples += [out.to_ndarray()[0] for out in resampler.resample(frame)]
+      samples += [out.to_ndarray()[0] for out in resampler.resample(None)]
+  except (av.FFmpegError, ValueError) as error:
+    raise UserError(f"{path}: not a sound file that FFmpeg can read ({error}).") from error
+  if not sum(map(len, samples)):
+    raise UserError(f"{path}: holds no sound samples; name a recording of at least a moment.")
+  return np.concatenate(samples)
+
+
+def write_wav(path: str | Path, speech: np.ndarray) -> None:
+  """A 16 kHz mono 16-bit WAV file of int16 [T]."""
+  with av.open(str(path), "w", format="wav") as container:
+    stream = container.add_stream("pcm_s16le", rate=schema.SAMPLE_RATE, layout="mono")
+    frame = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
+    frame.sample_rate = schema.SAMPLE_RATE
+    container.mux([*stream.encode(frame), *stream.encode(None)])
+
+
+def cut(speech: np.ndarray, start: int, length: int) -> np.ndarray:
+  """Window [start, start + length) of speech [T], zeros where there is none: dtype kept, [length]."""
+  window = np.zeros(length, speech.dtype)
+  first, last = max(start, 0), min(start + length, len(speech))
+  if first < last:
+    window[first - start : last - start] = speech[first:last]
+  return window
+
+
+def normalise_peak(speech: np.ndarray) -> np.ndarray:
+  """Speech divided by its largest magnitude: float32 [T] in [-1, 1]; silence stays 0."""
+  speech = speech.astype(np.float32)
+  peak = np.abs(speech).max(initial=0.0)
+  return speech / peak if peak > 0 else speech
+
+
+def pre_emphasise(speech: np.ndarray) -> np.ndarray:
+  """y[0] = x[0], y[t] = x[t] - 0.95 x[t-1]: float32 [T], up to 1.95 times x's range (release)."""
+  speech = speech.astype(np.float32)
+  return np.concatenate([speech[:1], speech[1:] - np.float32(PRE_EMPHASIS) * speech[:-1]])
+
+
+STEPS = {PEAK: normalise_peak, PREEMPHASIS: pre_emphasise}
+
+
+def condition(window: np.ndarray, steps: Sequence[str]) -> np.ndarray:
+  """A window as the networks hear it: int16 [T] -> float32 [T], each step once, in order.
+
+  Args:
+    window: int16 [T], cut but not touched otherwise.
+    steps: names in `STEPS`. The release divides by the peak and then pre-emphasises (range
+      +-1.95); the paper pre-emphasises first (range +-1).
+
+  Raises:
+    UserError: a name that is not in `STEPS`.
+  """
+  for step in steps:
+    if step not in STEPS:
+      raise UserError(f"audio step {step!r} is unknown; choose from {', '.join(STEPS)}.")
+    window = STEPS[step](window)
+  return window.astype(np.float32)

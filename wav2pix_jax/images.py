@@ -1,0 +1,69 @@
+"""Faces: decode, encode, resize, scale, and lay out in labelled grids."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+JPEG_QUALITY = 95
+LABEL_HEIGHT = 14  # pixels
+
+
+def decode(data: bytes) -> np.ndarray:
+  """An image file's pixels in the channel order they are stored in: uint8 [H, W, 3].
+
+  Raises:
+    OSError: not an image that Pillow reads, or a truncated one.
+  """
+  with Image.open(io.BytesIO(data)) as image:
+    return np.asarray(image.convert("RGB"))
+
+
+def encode_jpeg(face: np.ndarray) -> bytes:
+  """uint8 [H, W, 3] -> JPEG at quality 95 without chroma subsampling (4:4:4)."""
+  out = io.BytesIO()
+  Image.fromarray(face).save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+  return out.getvalue()
+
+
+def resize(face: np.ndarray, size: int) -> np.ndarray:
+  """uint8 [H, W, 3] -> uint8 [size, size, 3]; bicubic over the whole footprint, so antialiased."""
+  return np.asarray(Image.fromarray(face).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def to_float(face: np.ndarray) -> np.ndarray:
+  """uint8 [..., 3] in [0, 255] -> float32 [..., 3] in [-1, 1]."""
+  return face.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def to_uint8(face: np.ndarray) -> np.ndarray:
+  """float [..., 3] in [-1, 1] -> uint8 [..., 3] in [0, 255], rounded and clipped."""
+  return np.clip(np.rint((np.asarray(face, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndarray:
+  """Faces laid out in rows, each row under its label: uint8 [H, W, 3].
+
+  Args:
+    rows: R rows of up to C faces, uint8 [S, S, 3] of one size; shorter rows end in white.
+    labels: R lines of text.
+  """
+  size = rows[0][0].shape[0]
+  width = size * max(map(len, rows))
+  sheet = Image.new("RGB", (width, (size + LABEL_HEIGHT) * len(rows)), "white")
+  draw = ImageDraw.Draw(sheet)
+  font = ImageFont.load_default(LABEL_HEIGHT - 4)
+  for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
+    top = i * (size + LABEL_HEIGHT)
+    draw.text((2, top), label, fill="black", font=font)
+    for j, face in enumerate(row):
+      sheet.paste(Image.fromarray(face), (j * size, top + LABEL_HEIGHT))
+  return np.asarray(sheet)
+
+
+def save_png(path: str | Path, picture: np.ndarray) -> None:
+  """uint8 [H, W, 3] -> a PNG file; the folder is made where it is missing."""
+  Path(path).parent.mkdir(parents=True, exist_ok=True)
+  Image.fromarray(picture).save(path, "PNG")

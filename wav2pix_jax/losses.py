@@ -1,0 +1,86 @@
+"""The objective, formulas only (paper section 4.2; release where the paper is silent).
+
+Every function returns float32 scalars. `pmean` averages over the devices: it goes inside wherever
+a formula is not linear in the batch, so that gradients do not depend on the number of devices.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Array = jax.Array
+
+
+def least_squares(scores: Array, target: float) -> Array:
+  """Mean squared distance of the scores [B] to a target."""
+  return jnp.mean(jnp.square(scores - target))
+
+
+def discriminator(real: Array, fake: Array, mismatched: Array | None, weights: Any) -> dict:
+  """What D minimises: scores [B] of real, generated and (release) mismatched faces.
+
+  Args:
+    real: scores of real faces with their own speech, wanted at `weights.real_target`.
+    fake: scores of generated faces, wanted at 0.
+    mismatched: scores of real faces of another identity, wanted at 0; None without the term.
+    weights: `config.loss`.
+
+  Returns:
+    Each term and their weighted sum `total`.
+  """
+  terms = {"real": least_squares(real, weights.real_target), "fake": least_squares(fake, 0.0)}
+  total = terms["real"] + terms["fake"]
+  if mismatched is not None:
+    terms["mismatched"] = least_squares(mismatched, 0.0)
+    total += weights.mismatched * terms["mismatched"]
+  return {**terms, "total": _half(weights) * total}
+
+
+def generator(
+  fake: Array,
+  fake_features: Array,
+  real_features: Array,
+  fake_faces: Array,
+  real_faces: Array,
+  logits: Array,
+  identities: Array,
+  weights: Any,
+  pmean: Callable[[Array], Array],
+) -> dict:
+  """What G, the speech encoder and the auxiliary classifier minimise.
+
+  Args:
+    fake: D's scores of generated faces, [B], wanted at 1.
+    fake_features, real_features: D's last features, [B, 4, 4, C].
+    fake_faces, real_faces: [B, S, S, 3] in [-1, 1].
+    logits: of the auxiliary classifier, [B, identities].
+    identities: int32 [B].
+    weights: `config.loss`.
+    pmean: the mean over devices of an array.
+
+  Returns:
+    Each term and their weighted sum `total`.
+  """
+  terms = {
+    "adversarial": least_squares(fake, 1.0),
+    "feature_matching": jnp.mean(
+      jnp.square(pmean(fake_features.mean(0)) - pmean(real_features.mean(0)))
+    ),
+    "l1": jnp.mean(jnp.abs(fake_faces - real_faces)),
+    "softmax": jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, identities)),
+  }
+  total = (
+    _half(weights) * terms["adversarial"]
+    + weights.feature_matching * terms["feature_matching"]
+    + weights.l1 * terms["l1"]
+    + weights.softmax * terms["softmax"]
+  )
+  return {**terms, "total": total}
+
+
+def _half(weights: Any) -> float:
+  """The halves in front of the paper's least squares, which the release leaves out."""
+  return 0.5 if weights.half else 1.0

@@ -1,0 +1,42 @@
+"""The spectral-normalised discriminator: does this face go with this speech? (paper section 4.1)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from wav2pix_jax.models import layers
+
+
+class Discriminator(nn.Module):
+  """Strided convolutions to 4x4, where the embedding joins, then one score.
+
+  Attributes:
+    widths: channels at half the image size, a quarter, ... down to 4x4.
+    last_spectral_norm: on the last convolution too; all the others always have it.
+  """
+
+  widths: tuple[int, ...]
+  last_spectral_norm: bool
+
+  @nn.compact
+  def __call__(
+    self, faces: jax.Array, embedding: jax.Array, train: bool
+  ) -> tuple[jax.Array, jax.Array]:
+    """Scores float32 [B] and last features float32 [B, 4, 4, C].
+
+    Args:
+      faces: float32 [B, S, S, 3] in [-1, 1].
+      embedding: float32 [B, E], of the speech that is said to go with them.
+      train: keep the power iterations of the spectral norms.
+    """
+    x = faces                                                 # [B, S, S, 3]
+    for i, width in enumerate(self.widths):
+      shape = (4, 4, x.shape[-1], width)
+      layer = layers.Conv(layers.conv_4x4_stride_2, shape, name=f"down{i}")
+      x = nn.leaky_relu(layers.spectral(layer, True)(x, train), 0.2)
+    features = x                                              # [B, 4, 4, C]
+    tiled = jnp.broadcast_to(embedding[:, None, None], (*x.shape[:3], embedding.shape[-1]))
+    x = jnp.concatenate([x, tiled], -1)                       # [B, 4, 4, C + E]
+    layer = layers.Conv(layers.conv_4x4_to_point, (4, 4, x.shape[-1], 1), name="score")
+    x = layers.spectral(layer, self.last_spectral_norm)(x, train)
+    return x[:, 0, 0, 0], features

@@ -1,0 +1,98 @@
+"""All that draws: speech encoder, generator, and the auxiliary classifier that trains with them."""
+
+import flax.linen as nn
+import jax
+
+from wav2pix_jax.models import layers
+from wav2pix_jax.models.speech_encoder import SpeechEncoder
+
+
+class AuxiliaryClassifier(nn.Module):
+  """Names the speaker from the embedding (paper section 4.2; release for the layers).
+
+  Attributes:
+    hidden: width of the hidden layer.
+    identities: how many speakers there are.
+    batch_norm: after both layers, the logits too (release).
+    axis_name: the devices whose batch is normalised together.
+  """
+
+  hidden: int
+  identities: int
+  batch_norm: bool
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, embedding: jax.Array, train: bool) -> jax.Array:
+    """Logits float32 [B, identities] of embeddings float32 [B, E]."""
+    x = nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(embedding)
+    if self.batch_norm:
+      x = layers.BatchNorm(self.axis_name, name="norm0")(x, train)
+    x = nn.leaky_relu(x, 0.2)
+    x = nn.Dense(self.identities, kernel_init=layers.RELEASE_INIT, name="dense1")(x)
+    if self.batch_norm:
+      x = layers.BatchNorm(self.axis_name, name="norm1")(x, train)
+    return x
+
+
+class Upsampler(nn.Module):
+  """Transposed convolutions from an embedding to a face; dropout takes the place of a noise input.
+
+  Attributes:
+    widths: channels at 4x4, 8x8, ... up to half the image size.
+    batch_norm: after each of them.
+    spectral_norm: on every kernel (release).
+    dropout: rate, before the ReLU of the first `dropout_layers` (at most all of them).
+    dropout_layers: as many.
+    axis_name: the devices whose batch is normalised together.
+  """
+
+  widths: tuple[int, ...]
+  batch_norm: bool
+  spectral_norm: bool
+  dropout: float
+  dropout_layers: int
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
+    """Faces float32 [B, S, S, 3] in [-1, 1] of embeddings float32 [B, E]."""
+
+    def up(convolve, x, width, name):
+      shape = (4, 4, width, x.shape[-1])
+      layer = layers.Conv(convolve, shape, name=name)
+      return layers.spectral(layer, self.spectral_norm)(x, train)
+
+    x = embedding[:, None, None]                              # [B, 1, 1, E]
+    for i, width in enumerate(self.widths):
+      convolve = layers.conv_transpose_4x4_stride_2 if i else layers.conv_transpose_4x4_from_point
+      x = up(convolve, x, width, f"up{i}")                    # [B, 4 * 2**i, 4 * 2**i, width]
+      if self.batch_norm:
+        x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
+      if i < self.dropout_layers:
+        x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
+      x = nn.relu(x)
+    return nn.tanh(up(layers.conv_transpose_4x4_stride_2, x, 3, "rgb"))  # [B, S, S, 3]
+
+
+class Generator(nn.Module):
+  """Speech to face, with the speaker's name on the side: everything the generator's loss trains."""
+
+  encoder: SpeechEncoder
+  classifier: AuxiliaryClassifier
+  upsampler: Upsampler
+
+  def __call__(
+    self, speech: jax.Array, train: bool, deterministic: bool
+  ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Faces [B, S, S, 3] in [-1, 1], embeddings [B, E] and logits [B, identities], float32.
+
+    Args:
+      speech: float32 [B, T], conditioned; T as long as `output_length` leaves a step of it, and
+        always the same for one set of weights.
+      train: normalise by the batch and move the running statistics.
+      deterministic: leave dropout out. Drawing keeps it in: it is where variety comes from.
+    """
+    embedding = self.encoder(speech, train)
+    logits = self.classifier(embedding, train)
+    return self.upsampler(embedding, train, deterministic), embedding, logits

@@ -1,0 +1,48 @@
+"""The speech encoder: raw samples to an embedding (paper section 4.1; release for what it omits)."""
+
+import flax.linen as nn
+import jax
+
+from wav2pix_jax.models import layers
+
+LEAKY_SLOPE = 0.3  # release
+
+
+def output_length(samples: int, blocks: int) -> int:
+  """How many steps are left of a window after the strided convolutions; 0 or less: none."""
+  for _ in range(blocks):
+    samples = (samples - 2) // 4 + 1
+  return samples
+
+
+class SpeechEncoder(nn.Module):
+  """Convolutions of kernel 15 and stride 4 until a second is four steps, then three dense layers.
+
+  Attributes:
+    widths: channels of each convolution.
+    hidden: width of the first dense layer.
+    embedding: width of the second, and of the embedding.
+    batch_norm: after every convolution (release), or nowhere (paper).
+    axis_name: the devices whose batch is normalised together.
+  """
+
+  widths: tuple[int, ...]
+  hidden: int
+  embedding: int
+  batch_norm: bool
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
+    """Embedding float32 [B, embedding] of conditioned speech float32 [B, T]."""
+    x = speech[..., None]                                     # [B, T, 1]
+    for i, width in enumerate(self.widths):
+      shape = (15, x.shape[-1], width)
+      x = layers.Conv(layers.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x)
+      if self.batch_norm:
+        x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
+      x = nn.leaky_relu(x, LEAKY_SLOPE)                       # [B, (T - 2) // 4 + 1, width]
+    x = x.reshape(len(x), -1)                                 # [B, 4096] for 16,000 samples
+    x = nn.relu(nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x))
+    x = nn.relu(nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense1")(x))
+    return nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense2")(x)

@@ -1,0 +1,51 @@
+"""The one file that knows how a step is spread over devices: with `jax.pmap`.
+
+The state is one un-stacked value, the same on every device; a batch is cut along its first axis.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from wav2pix_jax.errors import UserError
+
+AXIS = "data"
+
+
+def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
+  """`step(state, batch, root_key)` on all devices; it takes over the memory of the state.
+
+  `step` averages over `AXIS` itself, so that state and metrics come out equal everywhere.
+  """
+  return jax.pmap(
+    step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0
+  )
+
+
+def replicate(tree: Any) -> Any:
+  """A tree of arrays placed whole on every device, as `pmapped` leaves it."""
+  mesh = Mesh(np.array(jax.devices()), AXIS)
+  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def shard(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """A process's part of a batch [b, ...] as [its devices, b / devices, ...]."""
+  devices = jax.local_device_count()
+  return {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
+
+
+def process_batch_size(batch_size: int) -> int:
+  """How much of the global batch one process loads.
+
+  Raises:
+    UserError: the devices cannot share the batch evenly.
+  """
+  if batch_size % jax.device_count():
+    raise UserError(
+      f"batch_size is {batch_size}, which {jax.device_count()} devices cannot share evenly; "
+      f"take a multiple of {jax.device_count()}."
+    )
+  return batch_size // jax.process_count()

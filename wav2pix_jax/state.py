@@ -1,0 +1,90 @@
+"""Everything that training changes, in one value."""
+
+import dataclasses
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from wav2pix_jax.models import Networks
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimizers:
+  """One Adam for each player; the generator's also moves encoder and auxiliary classifier."""
+
+  generator: optax.GradientTransformation
+  discriminator: optax.GradientTransformation
+
+
+class Player(flax.struct.PyTreeNode):
+  """One network in training.
+
+  Attributes:
+    params: what its optimizer moves, float32.
+    stats: the collections that a forward pass in training moves: running statistics of batch norm
+      ("batch_stats") and vectors of the power iterations ("spectral"), float32.
+    opt_state: of its optimizer.
+  """
+
+  params: Any
+  stats: Any
+  opt_state: Any
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """What flax's `apply` takes."""
+    return {"params": self.params, **self.stats}
+
+
+class GanState(flax.struct.PyTreeNode):
+  """Training between two steps.
+
+  Attributes:
+    step: int32 [], rounds done.
+    generator: draws, encodes the speech and names the speaker.
+    discriminator: judges.
+  """
+
+  step: jax.Array
+  generator: Player
+  discriminator: Player
+
+
+def build_optimizers(config: Any) -> Optimizers:
+  """Adam with the rates and betas of `config.optimizer`."""
+  opt = config.optimizer
+  return Optimizers(
+    generator=optax.adam(opt.lr_g, b1=opt.b1, b2=opt.b2),
+    discriminator=optax.adam(opt.lr_d, b1=opt.b1, b2=opt.b2),
+  )
+
+
+def player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Player:
+  """A player at the start of training, of the variables that flax's `init` or an import gives."""
+  stats = {name: tree for name, tree in variables.items() if name != "params"}
+  params = variables["params"]
+  return Player(params=params, stats=stats, opt_state=optimizer.init(params))
+
+
+def initialise(
+  nets: Networks, optimizers: Optimizers, key: jax.Array, window_samples: int, image_size: int
+) -> GanState:
+  """The state at step 0, from a root key."""
+  speech = jnp.zeros((1, window_samples))
+  faces = jnp.zeros((1, image_size, image_size, 3))
+  generator_key, discriminator_key = jax.random.split(key)
+  generator = jax.jit(nets.generator.init, static_argnums=(2, 3))(
+    generator_key, speech, False, True
+  )
+  embedding = jnp.zeros((1, nets.generator.encoder.embedding))
+  discriminator = jax.jit(nets.discriminator.init, static_argnums=3)(
+    discriminator_key, faces, embedding, False
+  )
+  return GanState(
+    step=jnp.zeros((), jnp.int32),
+    generator=player(generator, optimizers.generator),
+    discriminator=player(discriminator, optimizers.discriminator),
+  )

@@ -1,0 +1,192 @@
+"""One training step, pure: how Wav2Pix learns (paper section 4.2; release)."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from wav2pix_jax import losses, schema
+from wav2pix_jax.models import Networks
+from wav2pix_jax.state import GanState, Optimizers, Player
+
+Batch = dict[str, jax.Array]
+Metrics = dict[str, jax.Array]
+
+
+def train_step(
+  state: GanState,
+  batch: Batch,
+  root_key: jax.Array,
+  *,
+  nets: Networks,
+  optimizers: Optimizers,
+  weights: Any,
+  axis_name: str | None = None,
+) -> tuple[GanState, Metrics]:
+  """One round: D learns from real, generated and mismatched faces, then G answers the new D.
+
+  Args:
+    state: as left by the round before.
+    batch: as `schema.py` says, this device's share.
+    root_key: of the run; the same in every step and on every device.
+    nets: both networks, built for the same `axis_name`.
+    optimizers: of both players.
+    weights: `config.loss`.
+    axis_name: the devices to average over; None for one device.
+
+  Returns:
+    The state after the round and its metrics, float32 scalars, the same on every device:
+    each loss term, D's mean scores, the gradients' norms, and `finite`, 1 where all of these are.
+  """
+  context = dict(nets=nets, optimizers=optimizers, weights=weights, axis_name=axis_name)
+  key = stream(root_key, "discriminator step", state.step, axis_name)
+  state, d_metrics = discriminator_step(state, batch, key, **context)
+  key = stream(root_key, "generator step", state.step, axis_name)
+  state, g_metrics = generator_step(state, batch, key, **context)
+  metrics = {**d_metrics, **g_metrics}
+  finite = jnp.isfinite(jnp.stack(list(metrics.values()))).all()
+  return state.replace(step=state.step + 1), {**metrics, "finite": finite.astype(jnp.float32)}
+
+
+def discriminator_step(
+  state: GanState,
+  batch: Batch,
+  key: jax.Array,
+  *,
+  nets: Networks,
+  optimizers: Optimizers,
+  weights: Any,
+  axis_name: str | None = None,
+) -> tuple[GanState, Metrics]:
+  """D's half: of the generator only the running statistics move, as in the release."""
+  (fake, embedding, _), generator = _draw(nets, state.generator, batch, key)
+  fake, embedding = lax.stop_gradient((fake, embedding))
+  groups = [batch[schema.FACE], fake]
+  if weights.mismatched:
+    groups.append(batch[schema.MISMATCHED_FACE])
+
+  def loss(params):
+    player = state.discriminator.replace(params=params)
+    judged, player = _judge(nets, player, groups, embedding)
+    scores = [score for score, _ in judged]
+    real, fake, mismatched = scores if weights.mismatched else (*scores, None)
+    terms = losses.discriminator(real, fake, mismatched, weights)
+    return terms["total"], (player.stats, terms, [score.mean() for score in scores])
+
+  grads, (stats, terms, means) = jax.grad(loss, has_aux=True)(state.discriminator.params)
+  grads = _pmean(grads, axis_name)
+  discriminator = _update(state.discriminator, grads, optimizers.discriminator, stats)
+  metrics = {f"d_loss/{name}": term for name, term in terms.items()}
+  metrics |= {f"d_score/{name}": s for name, s in zip(("real", "fake", "mismatched"), means)}
+  metrics["d_grad_norm"] = optax.global_norm(grads)
+  state = state.replace(generator=generator, discriminator=discriminator)
+  return state, _pmean(metrics, axis_name)
+
+
+def generator_step(
+  state: GanState,
+  batch: Batch,
+  key: jax.Array,
+  *,
+  nets: Networks,
+  optimizers: Optimizers,
+  weights: Any,
+  axis_name: str | None = None,
+) -> tuple[GanState, Metrics]:
+  """G's half, with a fresh drawing: of D only the power iterations' vectors move."""
+
+  def loss(params):
+    player = state.generator.replace(params=params)
+    (fake, embedding, logits), player = _draw(nets, player, batch, key)
+    groups = [fake, batch[schema.FACE]]
+    judged, discriminator = _judge(nets, state.discriminator, groups, embedding)
+    (fake_scores, fake_features), (_, real_features) = judged
+    terms = losses.generator(
+      fake_scores,
+      fake_features,
+      lax.stop_gradient(real_features),
+      fake,
+      batch[schema.FACE],
+      logits,
+      batch[schema.IDENTITY],
+      weights,
+      lambda x: _pmean(x, axis_name),
+    )
+    accuracy = jnp.mean(logits.argmax(-1) == batch[schema.IDENTITY])
+    return terms["total"], (player.stats, discriminator, terms, accuracy)
+
+  grads, aux = jax.grad(loss, has_aux=True)(state.generator.params)
+  stats, discriminator, terms, accuracy = aux
+  grads = _pmean(grads, axis_name)
+  generator = _update(state.generator, grads, optimizers.generator, stats)
+  metrics = {f"g_loss/{name}": term for name, term in terms.items()}
+  metrics |= {"g_grad_norm": optax.global_norm(grads), "classifier_accuracy": accuracy}
+  state = state.replace(generator=generator, discriminator=discriminator)
+  return state, _pmean(metrics, axis_name)
+
+
+def stream(
+  root_key: jax.Array, name: str, step: jax.Array | int, axis_name: str | None = None
+) -> jax.Array:
+  """A key for one purpose at one step on one replica: resumed runs draw the same numbers."""
+  key = jax.random.fold_in(jax.random.fold_in(root_key, zlib.crc32(name.encode())), step)
+  return jax.random.fold_in(key, lax.axis_index(axis_name) if axis_name else 0)
+
+
+def _draw(
+  nets: Networks, generator: Player, batch: Batch, key: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Player]:
+  """Faces, embeddings and logits of a batch's speech, and the generator with statistics moved."""
+  out, stats = nets.generator.apply(
+    generator.variables,
+    batch[schema.SPEECH],
+    True,
+    False,
+    rngs={"dropout": key},
+    mutable=list(generator.stats),
+  )
+  return out, generator.replace(stats=stats)
+
+
+def _judge(
+  nets: Networks, discriminator: Player, groups: Sequence[jax.Array], embedding: jax.Array
+) -> tuple[list[tuple[jax.Array, jax.Array]], Player]:
+  """Scores and features of each group of faces, all with the same speech.
+
+  A pass, and with it a power iteration, for each group (release), or one pass for all: without
+  batch norm in D the same but for the power iterations, and faster.
+  """
+
+  def one_pass(player, faces, embedding):
+    out, stats = nets.discriminator.apply(
+      player.variables, faces, embedding, True, mutable=list(player.stats)
+    )
+    return out, player.replace(stats=stats)
+
+  if nets.batched_passes:
+    faces, tiled = jnp.concatenate(groups), jnp.tile(embedding, (len(groups), 1))
+    (scores, features), discriminator = one_pass(discriminator, faces, tiled)
+    count = len(groups)
+    judged = list(zip(jnp.split(scores, count), jnp.split(features, count), strict=True))
+    return judged, discriminator
+  judged = []
+  for faces in groups:
+    out, discriminator = one_pass(discriminator, faces, embedding)
+    judged.append(out)
+  return judged, discriminator
+
+
+def _update(
+  player: Player, grads: Any, optimizer: optax.GradientTransformation, stats: Any
+) -> Player:
+  updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
+  params = optax.apply_updates(player.params, updates)
+  return player.replace(params=params, opt_state=opt_state, stats=stats)
+
+
+def _pmean(tree: Any, axis_name: str | None) -> Any:
+  return lax.pmean(tree, axis_name) if axis_name else tree
