@@ -29,10 +29,10 @@ class Clip:
     number: lowest of the pairs that showed this face.
     face: the image file, as published.
     speech: int16 [T], at most 4 s.
-    offset: samples from the (estimated) start of the 4 s clip to `speech[0]`.
+    offset: samples from the (estimated) start of the 4 s clip to `speech[0]`; -1 when unknown.
     instant: index into `speech` of the middle of the 4 s clip.
     instant_error: the true middle is at most so many samples away.
-    group: faces of one group may share sound; faces of two never do.
+    unit: what the splits keep together: clips of two audio groups never share a sample.
   """
 
   identity: str
@@ -42,7 +42,7 @@ class Clip:
   offset: int
   instant: int
   instant_error: int
-  group: int
+  unit: int
 
 
 def assemble(pairs: Sequence[Pair]) -> list[Clip]:
@@ -75,10 +75,34 @@ def assemble(pairs: Sequence[Pair]) -> list[Clip]:
         offset=offset,
         instant=schema.CLIP_SAMPLES // 2 - offset,
         instant_error=error,
-        group=int(groups[members[0]]),
+        unit=int(groups[members[0]]),
       )
     )
   return clips
+
+
+def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
+  """Every pair as a clip of its own, by published split; its place in its 4 s is not known.
+
+  The split is the release's, so `unit` only says which pairs show the same face.
+  """
+  face_of = {i: f for f, members in enumerate(_distinct_faces(pairs)) for i in members}
+  published = collections.defaultdict(list)
+  for i, pair in enumerate(pairs):
+    spare = max(schema.CLIP_SAMPLES - len(pair.speech), 0)  # the chunk began somewhere in it
+    published[pair.split].append(
+      Clip(
+        identity=pair.identity,
+        number=pair.number,
+        face=pair.face,
+        speech=pair.speech,
+        offset=-1,
+        instant=(schema.CLIP_SAMPLES - spare) // 2,
+        instant_error=spare // 2,
+        unit=face_of[i],
+      )
+    )
+  return dict(sorted(published.items(), reverse=True))  # train first
 
 
 def _distinct_faces(pairs: Sequence[Pair]) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """The published pairs of face and speech, out of a folder or an archive of the release."""
 
 import dataclasses
+import hashlib
 import io
 import re
 import tarfile
@@ -61,11 +62,29 @@ def read_pairs(source: Path) -> list[Pair]:
         else:
           sounds[split, identity, int(sound_number)] = _speech(path, data)
   except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-    raise UserError(f"dataset.source {source}: cannot be read ({error}).") from error
+    raise UserError(f"dataset.source {source}: cannot be read ({error}); expected a folder, .zip or .tar.xz.") from error
   pairs = [Pair(*key, faces[key], sounds[key]) for key in sorted(faces.keys() & sounds.keys())]
   if not pairs:
     raise UserError(f"dataset.source {source}: no pairs of face and speech found as {LAYOUT}.")
   return pairs
+
+
+def digest(source: Path) -> str:
+  """Hexadecimal SHA-256 of an archive, or of the names and contents in a folder.
+
+  Raises:
+    UserError: no such source, or one that cannot be read.
+  """
+  try:
+    if source.is_dir():
+      total = hashlib.sha256()
+      for path, data in _files(source):
+        total.update(f"{path} {len(data)} ".encode() + data)
+      return total.hexdigest()
+    with source.open("rb") as file:
+      return hashlib.file_digest(file, "sha256").hexdigest()
+  except OSError as error:
+    raise UserError(f"dataset.source {source}: cannot be read ({error.strerror}).") from error
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -74,8 +93,6 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
     for path in sorted(source.rglob("*")):
       if path.is_file():
         yield path.relative_to(source.parent).as_posix(), path.read_bytes()
-  elif not source.exists():
-    raise UserError(f"dataset.source {source}: no such file or folder.")
   elif zipfile.is_zipfile(source):
     with zipfile.ZipFile(source) as archive:
       for name in archive.namelist():

@@ -1,0 +1,1 @@
+"""Configs: `base.py` says everything; the others import it and change fields."""

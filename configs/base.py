@@ -1,0 +1,62 @@
+"""Wav2Pix as we train it.
+
+    python main.py --config=configs/base.py --config.dataset.source=PATH
+
+Every field stands here with its source: paper (ICASSP 2019), release (the published PyTorch code),
+or ours. `release.py` and `paper.py` change fields and nothing else.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+  """The config, locked: unknown fields are refused."""
+  config = ConfigDict()
+  config.seed = 0
+  config.image_size = 128  # pixels, a power of two; paper: 128 (figure 6 also 64)
+  config.num_steps = 17_328  # ours: the 200 epochs of the release's 5,545 pairs at batch 64
+  config.batch_size = 64  # over all devices; release
+
+  config.dataset = dataset = ConfigDict()
+  dataset.name = "clean"  # leak-free; `released` is the published split, which leaks
+  dataset.source = ""  # folder, .zip or .tar.xz of the release; empty: download it
+  dataset.data_dir = "data"  # where prepared datasets are kept
+  dataset.window_samples = 16_000  # release: 1 s; the paper says 16,384
+  dataset.window_offset = "centred"  # ours: expression can follow speech; release: "uniform"
+  dataset.audio_steps = ("peak", "pre_emphasis")  # release; the paper names the reverse order
+  dataset.flip = False  # neither paper nor release mirrors faces
+
+  config.model = model = ConfigDict()
+  model.encoder_widths = (16, 32, 128, 256, 512, 1024)  # paper
+  model.encoder_hidden = 256  # paper
+  model.embedding = 128  # paper
+  model.encoder_batch_norm = True  # release
+  model.classifier_hidden = 200  # release
+  model.classifier_batch_norm = False  # ours: plain logits; the release normalises both layers
+  model.generator_width = 64  # channels before the RGB layer, doubled towards 4x4; release
+  model.generator_batch_norm = True  # ours: an untrained G draws with contrast from the start
+  model.generator_spectral_norm = False  # ours; the release has it
+  model.dropout = 0.5  # release
+  model.dropout_layers = 2  # ours: early dropout varies the face, late dropout is pixel noise
+  model.discriminator_width = 64  # channels after the first layer, doubled towards 4x4; release
+  model.discriminator_last_spectral_norm = True  # ours: scores do not drift together
+  model.discriminator_batched_passes = True  # ours: one power iteration for all groups of faces
+
+  config.loss = loss = ConfigDict()
+  loss.half = False  # release; the paper halves its least squares
+  loss.real_target = 0.9  # release; paper: 1
+  loss.mismatched = 1.0  # weight of real faces with another's speech; release
+  loss.feature_matching = 100.0  # release
+  loss.l1 = 50.0  # release
+  loss.softmax = 20.0  # release; the paper does not give its lambda
+
+  config.optimizer = optimizer = ConfigDict()
+  optimizer.lr_g = 1e-4  # paper and release
+  optimizer.lr_d = 4e-4  # paper and release
+  optimizer.b1 = 0.5  # release; the paper prints 0.1
+  optimizer.b2 = 0.999  # release
+
+  config.log_every = 20  # steps
+  config.eval_every = 100  # steps between grids and held-out figures
+  config.save_every = 100  # steps between checkpoints
+  return config.lock()

@@ -1,0 +1,21 @@
+"""The published PyTorch release, field by field; parity with it is tested.
+
+    python main.py --config=configs/release.py --config.dataset.source=PATH
+"""
+
+from ml_collections import ConfigDict
+
+from configs import base
+
+
+def get_config() -> ConfigDict:
+  """`base` with the release's choices."""
+  config = base.get_config()
+  config.dataset.window_offset = "uniform"
+  config.model.classifier_batch_norm = True
+  config.model.generator_batch_norm = False
+  config.model.generator_spectral_norm = True
+  config.model.dropout_layers = 5  # every layer but RGB
+  config.model.discriminator_last_spectral_norm = False
+  config.model.discriminator_batched_passes = False  # a power iteration for each pass
+  return config

@@ -1,0 +1,1 @@
+"""The published Youtubers faces, as released and as leak-free clips."""

@@ -1,0 +1,142 @@
+"""TFDS builder of the published Youtubers pairs: array_record, no TensorFlow.
+
+| builder config | records | splits |
+| --- | --- | --- |
+| `released` | every published pair: a face and 1 s of speech | the published `train` and `test`, whose speech overlaps |
+| `clean` | every distinct face with the up to 4 s of speech around it | `train`, `validation`, `test`, by audio group |
+"""
+
+import collections
+import dataclasses
+import functools
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from data_builders import splits
+from data_builders.youtubers import clips, release_files
+from wav2pix_jax import images, schema
+from wav2pix_jax.errors import UserError
+
+COMMIT = "d801b41e87f27207a65402bae5d398010a9d9abc"
+URL = f"https://github.com/imatge-upc/wav2pix/archive/{COMMIT}.zip"
+RELEASED = "released"
+CLEAN = "clean"
+
+
+@dataclasses.dataclass(kw_only=True)
+class YoutubersConfig(tfds.core.BuilderConfig):
+  """Which records, and where the release lies.
+
+  Attributes:
+    source: folder, `.zip` or `.tar.*` of the release; empty: download it.
+    leak_free: `clean` rather than `released`.
+  """
+
+  source: str = ""
+  leak_free: bool = False
+
+
+def config(name: str, source: str) -> YoutubersConfig:
+  """`released` or `clean` of a source, under a name that changes with the source's content.
+
+  TFDS takes a dataset as prepared when one of its name is.
+
+  Raises:
+    UserError: no such source, or an unreadable one.
+  """
+  if not source:
+    return next(c for c in Builder.BUILDER_CONFIGS if c.name == name)
+  path = Path(source).expanduser().resolve()
+  digest = release_files.digest(path)
+  return YoutubersConfig(name=f"{name}_{digest[:8]}", source=str(path), leak_free=name == CLEAN)
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+  """Faces in RGB, decoded once, stored as JPEG 95 4:4:4; speech as recorded. See `schema.py`."""
+
+  VERSION = tfds.core.Version("1.0.0")
+  RELEASE_NOTES = {"1.0.0": "First version."}
+  BUILDER_CONFIGS = [
+    YoutubersConfig(name=RELEASED, description="Every published pair, in the published splits."),
+    YoutubersConfig(
+      name=CLEAN,
+      leak_free=True,
+      description="Every distinct face with the speech around it, split by shared sound.",
+    ),
+  ]
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    return self.dataset_info_from_configs(
+      features=tfds.features.FeaturesDict(
+        {
+          schema.ID: tfds.features.Text(),
+          schema.FACE: tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+          schema.SPEECH: tfds.features.Tensor(shape=(None,), dtype=np.int16),
+          schema.IDENTITY: tfds.features.ClassLabel(),
+          schema.OFFSET: np.int32,
+          schema.INSTANT: np.int32,
+          schema.INSTANT_ERROR: np.int32,
+          schema.UNIT: np.int32,
+        }
+      ),
+      homepage="https://github.com/imatge-upc/wav2pix",
+      supervised_keys=None,
+    )
+
+  def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
+    source = self.builder_config.source or dl_manager.download(URL)
+    pairs = release_files.read_pairs(Path(source))
+    self.info.features[schema.IDENTITY].names = sorted({pair.identity for pair in pairs})
+    records = _leak_free(pairs) if self.builder_config.leak_free else clips.as_published(pairs)
+    return {split: self._generate_examples(found) for split, found in records.items()}
+
+  def _generate_examples(self, found: Sequence[clips.Clip]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Records as `schema.py` says."""
+    for clip in found:
+      key = f"{clip.identity}/{clip.number}"
+      yield (
+        key,
+        {
+          schema.ID: key,
+          schema.FACE: io.BytesIO(_rgb_jpeg(clip.face)),
+          schema.SPEECH: clip.speech,
+          schema.IDENTITY: clip.identity,
+          schema.OFFSET: clip.offset,
+          schema.INSTANT: clip.instant,
+          schema.INSTANT_ERROR: clip.instant_error,
+          schema.UNIT: clip.unit,
+        },
+      )
+
+
+def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[clips.Clip]]:
+  """The clips of each split, by the rule of `splits.py` on audio groups."""
+  found = clips.assemble(pairs)
+  units: dict[str, Counter[int]] = collections.defaultdict(Counter)
+  for clip in found:
+    units[clip.identity][clip.unit] += 1
+  split_of = splits.assign(units)
+  logging.info(
+    "%d chunks show %d distinct faces in %d audio groups.", len(pairs), len(found), len(split_of)
+  )
+  return {split: [c for c in found if split_of[c.unit] == split] for split in splits.SHARES}
+
+
+@functools.lru_cache(maxsize=16)  # neighbouring pairs show the same face
+def _rgb_jpeg(face: bytes) -> bytes:
+  """A published image file, whose JPEG data is in BGR order, as RGB JPEG.
+
+  Raises:
+    UserError: not an image.
+  """
+  try:
+    return images.encode_jpeg(images.decode(face)[..., ::-1])
+  except OSError as error:
+    raise UserError(f"a published face cannot be read as an image ({error}).") from error

@@ -1,0 +1,226 @@
+"""From a prepared dataset to batches, with Grain.
+
+What a record contributes to batch number i depends on the seed and i alone, not on how many
+processes or threads read: a global batch is a function of (seed, step).
+"""
+
+import dataclasses
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import grain
+import numpy as np
+import tensorflow_datasets as tfds
+import tqdm
+
+from data_builders.youtubers import youtubers_dataset_builder as youtubers
+from wav2pix_jax import audio, images, schema
+from wav2pix_jax.errors import UserError
+
+UNIFORM = "uniform"
+CENTRED = "centred"
+JITTER = schema.SAMPLE_RATE // 4  # samples to either side of a centred window, in training
+
+Example = dict[str, np.ndarray]
+
+
+def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
+  """The builder of `config.dataset`, with its records on disk: written on first use, then kept.
+
+  Raises:
+    UserError: an unknown name, a source that cannot be read, or a download that failed.
+  """
+  names = (youtubers.RELEASED, youtubers.CLEAN)
+  if dataset.name not in names:
+    raise UserError(f"dataset.name is {dataset.name!r}; choose from {', '.join(names)}.")
+  builder = youtubers.Builder(
+    config=youtubers.config(dataset.name, dataset.source),
+    data_dir=os.path.expanduser(dataset.data_dir),
+    file_format="array_record",
+  )
+  first_download = not dataset.source and youtubers.URL not in builder.url_infos
+  try:
+    builder.download_and_prepare(
+      download_config=tfds.download.DownloadConfig(register_checksums=first_download)
+    )
+  except (tfds.download.DownloadError, OSError) as error:
+    raise UserError(
+      f"dataset {builder.info.full_name} could not be prepared in {dataset.data_dir} ({error}); "
+      "where the download is what failed, name a copy with --config.dataset.source=PATH."
+    ) from error
+  return builder
+
+
+def identity_names(builder: tfds.core.DatasetBuilder) -> list[str]:
+  """Who the labels stand for, in order."""
+  return list(builder.info.features[schema.IDENTITY].names)
+
+
+def held_out_split(builder: tfds.core.DatasetBuilder) -> str:
+  """Where training may look at speech it does not learn from; `test` only without `validation`."""
+  return schema.VALIDATION if schema.VALIDATION in builder.info.splits else schema.TEST
+
+
+@dataclasses.dataclass(frozen=True)
+class Records:
+  """A split at one image size, in memory-mapped arrays; a Grain data source.
+
+  Attributes:
+    faces: uint8 [N, S, S, 3].
+    speech: int16, all records' end to end.
+    stops: int64 [N], where in `speech` each record ends.
+    identity: int32 [N].
+    instant: int32 [N], as `schema.py` says.
+  """
+
+  faces: np.ndarray
+  speech: np.ndarray
+  stops: np.ndarray
+  identity: np.ndarray
+  instant: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.stops)
+
+  def __getitem__(self, i: int) -> Example:
+    start = self.stops[i - 1] if i else 0
+    return {
+      schema.FACE: self.faces[i],
+      schema.SPEECH: self.speech[start : self.stops[i]],
+      schema.IDENTITY: self.identity[i],
+      schema.INSTANT: self.instant[i],
+    }
+
+
+def load(builder: tfds.core.DatasetBuilder, split: str, image_size: int) -> Records:
+  """A split with its faces decoded and resized: once per image size, then read from the cache.
+
+  The cache lies beside the dataset and appears whole or not at all.
+  """
+  folder = Path(builder.data_dir) / "arrays" / f"{split}_{image_size}px"
+  if not folder.exists():
+    _write_arrays(builder, split, image_size, folder)
+  stops, identity, instant = np.load(folder / "table.npy").T
+  return Records(
+    faces=np.memmap(folder / "faces.u8", np.uint8, "r").reshape(-1, image_size, image_size, 3),
+    speech=np.memmap(folder / "speech.i16", np.int16, "r"),
+    stops=stops,
+    identity=identity.astype(np.int32),
+    instant=instant.astype(np.int32),
+  )
+
+
+def _write_arrays(
+  builder: tfds.core.DatasetBuilder, split: str, image_size: int, folder: Path
+) -> None:
+  """One pass over the records, in constant memory, into a folder that is renamed when complete."""
+  source = builder.as_data_source(split=split, decoders={schema.FACE: tfds.decode.SkipDecoding()})
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.incomplete") as name:
+    incomplete = Path(name) / folder.name
+    incomplete.mkdir()
+    stop, table = 0, []
+    with (incomplete / "faces.u8").open("wb") as faces, (incomplete / "speech.i16").open(
+      "wb"
+    ) as speech:
+      title = f"Resizing {split} faces to {image_size} px"
+      for record in tqdm.tqdm(source, title, unit=" faces"):
+        faces.write(images.resize(images.decode(record[schema.FACE]), image_size).tobytes())
+        speech.write(record[schema.SPEECH].tobytes())
+        stop += len(record[schema.SPEECH])
+        table.append((stop, record[schema.IDENTITY], record[schema.INSTANT]))
+    np.save(incomplete / "table.npy", np.array(table, np.int64))
+    incomplete.rename(folder)
+
+
+def train_batches(
+  records: Records,
+  config: Any,
+  batch_size: int,
+  process_index: int = 0,
+  process_count: int = 1,
+) -> grain.DatasetIterator:
+  """Endless shuffled batches, as `schema.py` says; the iterator's state can be saved and set.
+
+  Args:
+    records: to learn from.
+    config: for `seed` and `dataset.*`.
+    batch_size: of this process; batch i of process p is part p of global batch i.
+    process_index: which of the processes this is.
+    process_count: how many share the global batch.
+
+  Raises:
+    UserError: records of a single identity, which leave no mismatched faces to draw, or an unknown
+      `dataset.window_offset`.
+  """
+  return iter(
+    grain.MapDataset.source(records)
+    .seed(config.seed)
+    .shuffle()
+    .repeat()
+    .random_map(_TrainExample(records, config.dataset))
+    .batch(batch_size)[process_index::process_count]
+    .to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8))
+  )
+
+
+class _TrainExample(grain.transforms.RandomMap):
+  """A record as an example: a window of its speech, its face, and somebody else's."""
+
+  def __init__(self, records: Records, dataset: Any):
+    if dataset.window_offset not in (UNIFORM, CENTRED):
+      raise UserError(
+        f"dataset.window_offset is {dataset.window_offset!r}; choose {UNIFORM!r} or {CENTRED!r}."
+      )
+    self._records = records
+    self._dataset = dataset
+    self._others = [
+      np.flatnonzero(records.identity != who) for who in range(records.identity.max() + 1)
+    ]
+    if not all(map(len, self._others)):
+      raise UserError("the training records show one identity only; mismatched faces need two.")
+
+  def random_map(self, element: Example, rng: np.random.Generator) -> Example:
+    length, window = len(element[schema.SPEECH]), self._dataset.window_samples
+    if self._dataset.window_offset == UNIFORM:
+      start = rng.integers(max(length - window, 0), endpoint=True)
+    else:
+      jitter = rng.integers(-JITTER, JITTER, endpoint=True)
+      start = centred_start(length, window, element[schema.INSTANT] + jitter)
+    other = self._records.faces[rng.choice(self._others[element[schema.IDENTITY]])]
+    faces = [element[schema.FACE], other]
+    if self._dataset.flip:
+      faces = [face[:, ::-1] if rng.random() < 0.5 else face for face in faces]
+    example = _example(element, start, faces[0], self._dataset)
+    return {**example, schema.MISMATCHED_FACE: images.to_float(faces[1])}
+
+
+def held_out_examples(records: Records, dataset: Any, count: int) -> Example:
+  """Centred examples of up to `count` records, evenly spread over the split, as one batch.
+
+  Without mismatched faces; the same ones in every call.
+  """
+  chosen = np.unique(np.linspace(0, len(records) - 1, count).round().astype(int))
+  chosen = chosen[np.argsort(records.identity[chosen], kind="stable")]
+  examples = []
+  for record in map(records.__getitem__, chosen):
+    length, window = len(record[schema.SPEECH]), dataset.window_samples
+    start = centred_start(length, window, record[schema.INSTANT])
+    examples.append(_example(record, start, record[schema.FACE], dataset))
+  return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+
+
+def centred_start(length: int, window: int, instant: int) -> int:
+  """Where a window around an instant starts, moved to lie within the speech where that is longer."""
+  return int(np.clip(instant - window // 2, 0, max(length - window, 0)))
+
+
+def _example(record: Example, start: int, face: np.ndarray, dataset: Any) -> Example:
+  window = audio.cut(record[schema.SPEECH], start, dataset.window_samples)
+  return {
+    schema.SPEECH: audio.condition(window, dataset.audio_steps),
+    schema.FACE: images.to_float(face),
+    schema.IDENTITY: np.int32(record[schema.IDENTITY]),
+  }
