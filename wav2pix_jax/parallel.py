@@ -3,6 +3,7 @@
 The state is one un-stacked value, the same on every device; a batch is cut along its first axis.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,8 +28,17 @@ def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
 
 def replicate(tree: Any) -> Any:
   """A tree of arrays placed whole on every device, as `pmapped` leaves it."""
-  mesh = Mesh(np.array(jax.devices()), AXIS)
-  return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+  return jax.device_put(tree, _replicated())
+
+
+def abstract(make: Callable[[], Any]) -> Any:
+  """Shapes, dtypes and placement of `replicate(make())`, without computing it."""
+  placed = functools.partial(jax.ShapeDtypeStruct, sharding=_replicated())
+  return jax.tree.map(lambda leaf: placed(leaf.shape, leaf.dtype), jax.eval_shape(make))
+
+
+def _replicated() -> NamedSharding:
+  return NamedSharding(Mesh(np.array(jax.devices()), AXIS), PartitionSpec())
 
 
 def shard(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

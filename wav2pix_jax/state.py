@@ -70,19 +70,22 @@ def player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -
 
 
 def initialise(
-  nets: Networks, optimizers: Optimizers, key: jax.Array, window_samples: int, image_size: int
+  nets: Networks, optimizers: Optimizers, key: jax.Array, config: Any
 ) -> GanState:
-  """The state at step 0, from a root key."""
-  speech = jnp.zeros((1, window_samples))
-  faces = jnp.zeros((1, image_size, image_size, 3))
+  """The state at step 0 of a config's networks, from a key."""
+  speech = jnp.zeros((1, config.dataset.window_samples))
+  faces = jnp.zeros((1, config.image_size, config.image_size, 3))
+  embedding = jnp.zeros((1, config.model.embedding))
   generator_key, discriminator_key = jax.random.split(key)
-  generator = jax.jit(nets.generator.init, static_argnums=(2, 3))(
-    generator_key, speech, False, True
-  )
-  embedding = jnp.zeros((1, nets.generator.encoder.embedding))
-  discriminator = jax.jit(nets.discriminator.init, static_argnums=3)(
-    discriminator_key, faces, embedding, False
-  )
+
+  @jax.jit
+  def variables():
+    return (
+      nets.generator.init(generator_key, speech, False, True),
+      nets.discriminator.init(discriminator_key, faces, embedding, False),
+    )
+
+  generator, discriminator = variables()
   return GanState(
     step=jnp.zeros((), jnp.int32),
     generator=player(generator, optimizers.generator),

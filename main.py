@@ -1,0 +1,68 @@
+"""Wav2Pix from the command line: flags, then one call.
+
+    python main.py --config=configs/base.py --config.dataset.source=PATH
+    python main.py --mode=sample --workdir=runs/base --speech=speech.wav
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from wav2pix_jax.errors import UserError
+
+MODES = ("train", "sample")
+
+config_flags.DEFINE_config_file("config", None, "train: the config, as configs/base.py.")
+flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+flags.DEFINE_string("workdir", None, "Where the run lives; default: runs/<config's name>.")
+flags.DEFINE_string("speech", None, "sample: a recording, or a folder of recordings.")
+flags.DEFINE_integer("num_draws", 1, "sample: faces for each second of speech.")
+flags.DEFINE_integer("seed", 0, "sample: of the drawings.")
+flags.DEFINE_string("out", "samples", "sample: folder for the pictures.")
+FLAGS = flags.FLAGS
+
+
+def main(argv: list[str]) -> None:
+  """Does what --mode says.
+
+  Raises:
+    UserError: flags that do not fit the mode.
+  """
+  if argv[1:]:
+    raise UserError(f"unexpected argument {argv[1]!r}; flags begin with --, see --help.")
+  cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "wav2pix_jax", "compiled").expanduser()
+  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+  logging.set_verbosity(logging.ERROR)  # the libraries' own progress; ours is printed
+
+  if FLAGS.mode == "train":
+    if FLAGS.config is None:
+      raise UserError("--config is missing; name one, as --config=configs/base.py.")
+    from wav2pix_jax.train import train
+
+    name = Path(FLAGS["config"].config_filename).stem
+    train(FLAGS.config, Path(FLAGS.workdir or Path("runs", name)))
+    return
+  if FLAGS.config is not None:
+    raise UserError(f"--config does not go with --mode={FLAGS.mode}: the workdir has the config.")
+  if FLAGS.workdir is None or FLAGS.speech is None:
+    raise UserError("--mode=sample needs --workdir=RUN and --speech=FILE or FOLDER.")
+  from wav2pix_jax.sample import sample
+
+  sample(Path(FLAGS.workdir), Path(FLAGS.speech), FLAGS.num_draws, FLAGS.seed, Path(FLAGS.out))
+
+
+def run(argv: list[str]) -> None:
+  """`main`, with one line and exit status 2 for what the user can mend."""
+  try:
+    main(argv)
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+  app.run(run)

@@ -1,0 +1,57 @@
+"""Faces from speech: training, sampling and evaluation all draw through here."""
+
+import zlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from wav2pix_jax import images
+from wav2pix_jax.models.generator import Generator
+
+BATCH = 64  # windows at a time; the last ones are padded to it, so that one program serves all
+
+
+def key(seed: int, *parts: str | int) -> jax.Array:
+  """A key for one drawing, from a seed and what names the drawing: file, window, draw."""
+  folded = jax.random.key(seed)
+  for part in parts:
+    number = zlib.crc32(part.encode()) if isinstance(part, str) else part
+    folded = jax.random.fold_in(folded, number)
+  return folded
+
+
+def drawer(
+  generator: Generator,
+) -> Callable[[Any, np.ndarray, Sequence[jax.Array]], tuple[np.ndarray, np.ndarray]]:
+  """A function that draws, compiled once: (variables, speech, keys) -> (faces, logits).
+
+  Its arguments are the generator's variables; conditioned speech, float32 [N, T]; and N keys, one
+  for each face, so that a face does not depend on which others are drawn with it. Normalisation
+  uses the running statistics, dropout stays on. It returns faces, uint8 [N, S, S, 3], and the
+  auxiliary classifier's logits, float32 [N, identities].
+  """
+
+  def draw_one(variables, window, key):
+    faces, _, logits = generator.apply(
+      variables, window[None], False, False, rngs={"dropout": key}
+    )
+    return faces[0], logits[0]
+
+  draw_batch = jax.jit(jax.vmap(draw_one, in_axes=(None, 0, 0)))
+
+  def draw(variables, speech, keys):
+    faces, logits = [], []
+    size = min(BATCH, len(speech))
+    for start in range(0, len(speech), size):
+      picked = np.arange(start, start + size).clip(max=len(speech) - 1)
+      keys_now = jnp.stack([keys[i] for i in picked])
+      drawn, names = draw_batch(variables, speech[picked], keys_now)
+      kept = min(size, len(speech) - start)
+      faces.append(images.to_uint8(np.asarray(drawn)[:kept]))
+      logits.append(np.asarray(names)[:kept])
+    return np.concatenate(faces), np.concatenate(logits)
+
+  return draw
