@@ -1,7 +1,7 @@
 """Wav2Pix from the command line: flags, then one call.
 
-    python main.py --config=configs/base.py --config.dataset.source=PATH
-    python main.py --mode=sample --workdir=runs/base --speech=speech.wav
+python main.py --config=configs/base.py --config.dataset.source=PATH
+python main.py --mode=sample --workdir=runs/base --speech=speech.wav
 """
 
 import os
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
       raise UserError("--config is missing; name one, as --config=configs/base.py.")
     from wav2pix_jax.train import train
 
-    name = Path(FLAGS["config"].config_filename).stem
+    name = Path(config_flags.get_config_filename(FLAGS["config"])).stem
     train(FLAGS.config, Path(FLAGS.workdir or Path("runs", name)))
     return
   if FLAGS.config is not None:

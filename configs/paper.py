@@ -1,6 +1,6 @@
 """The paper's text, where it says something; the release where it does not.
 
-    python main.py --config=configs/paper.py --config.dataset.source=PATH
+python main.py --config=configs/paper.py --config.dataset.source=PATH
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """The published PyTorch release, field by field; parity with it is tested.
 
-    python main.py --config=configs/release.py --config.dataset.source=PATH
+python main.py --config=configs/release.py --config.dataset.source=PATH
 """
 
 from ml_collections import ConfigDict

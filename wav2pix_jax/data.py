@@ -30,11 +30,13 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
   """The builder of `config.dataset`, with its records on disk: written on first use, then kept.
 
   Raises:
-    UserError: an unknown name, a source that cannot be read, or a download that failed.
+    UserError: a name or choice that does not exist, a source that cannot be read, or a download
+      that failed.
   """
-  names = (youtubers.RELEASED, youtubers.CLEAN)
-  if dataset.name not in names:
-    raise UserError(f"dataset.name is {dataset.name!r}; choose from {', '.join(names)}.")
+  _check("name", dataset.name, (youtubers.RELEASED, youtubers.CLEAN))
+  _check("window_offset", dataset.window_offset, (UNIFORM, CENTRED))
+  for step in dataset.audio_steps:
+    _check("audio_steps", step, tuple(audio.STEPS))
   builder = youtubers.Builder(
     config=youtubers.config(dataset.name, dataset.source),
     data_dir=os.path.expanduser(dataset.data_dir),
@@ -51,6 +53,11 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
       "where the download is what failed, name a copy with --config.dataset.source=PATH."
     ) from error
   return builder
+
+
+def _check(field: str, value: str, choices: tuple[str, ...]) -> None:
+  if value not in choices:
+    raise UserError(f"dataset.{field} is {value!r}; choose from {', '.join(choices)}.")
 
 
 def identity_names(builder: tfds.core.DatasetBuilder) -> list[str]:
@@ -122,9 +129,10 @@ def _write_arrays(
     incomplete = Path(name) / folder.name
     incomplete.mkdir()
     stop, table = 0, []
-    with (incomplete / "faces.u8").open("wb") as faces, (incomplete / "speech.i16").open(
-      "wb"
-    ) as speech:
+    with (
+      (incomplete / "faces.u8").open("wb") as faces,
+      (incomplete / "speech.i16").open("wb") as speech,
+    ):
       title = f"Resizing {split} faces to {image_size} px"
       for record in tqdm.tqdm(source, title, unit=" faces"):
         faces.write(images.resize(images.decode(record[schema.FACE]), image_size).tobytes())
@@ -152,8 +160,7 @@ def train_batches(
     process_count: how many share the global batch.
 
   Raises:
-    UserError: records of a single identity, which leave no mismatched faces to draw, or an unknown
-      `dataset.window_offset`.
+    UserError: records of a single identity, which leave no mismatched faces to draw.
   """
   return iter(
     grain.MapDataset.source(records)
@@ -170,10 +177,6 @@ class _TrainExample(grain.transforms.RandomMap):
   """A record as an example: a window of its speech, its face, and somebody else's."""
 
   def __init__(self, records: Records, dataset: Any):
-    if dataset.window_offset not in (UNIFORM, CENTRED):
-      raise UserError(
-        f"dataset.window_offset is {dataset.window_offset!r}; choose {UNIFORM!r} or {CENTRED!r}."
-      )
     self._records = records
     self._dataset = dataset
     self._others = [
@@ -187,8 +190,8 @@ class _TrainExample(grain.transforms.RandomMap):
     if self._dataset.window_offset == UNIFORM:
       start = rng.integers(max(length - window, 0), endpoint=True)
     else:
-      jitter = rng.integers(-JITTER, JITTER, endpoint=True)
-      start = centred_start(length, window, element[schema.INSTANT] + jitter)
+      jitter = int(rng.integers(-JITTER, JITTER, endpoint=True))
+      start = centred_start(length, window, int(element[schema.INSTANT]) + jitter)
     other = self._records.faces[rng.choice(self._others[element[schema.IDENTITY]])]
     faces = [element[schema.FACE], other]
     if self._dataset.flip:
@@ -207,13 +210,13 @@ def held_out_examples(records: Records, dataset: Any, count: int) -> Example:
   examples = []
   for record in map(records.__getitem__, chosen):
     length, window = len(record[schema.SPEECH]), dataset.window_samples
-    start = centred_start(length, window, record[schema.INSTANT])
+    start = centred_start(length, window, int(record[schema.INSTANT]))
     examples.append(_example(record, start, record[schema.FACE], dataset))
   return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
 def centred_start(length: int, window: int, instant: int) -> int:
-  """Where a window around an instant starts, moved to lie within the speech where that is longer."""
+  """Where a window around an instant starts, moved to lie within the speech if that is longer."""
   return int(np.clip(instant - window // 2, 0, max(length - window, 0)))
 
 
@@ -222,5 +225,5 @@ def _example(record: Example, start: int, face: np.ndarray, dataset: Any) -> Exa
   return {
     schema.SPEECH: audio.condition(window, dataset.audio_steps),
     schema.FACE: images.to_float(face),
-    schema.IDENTITY: np.int32(record[schema.IDENTITY]),
+    schema.IDENTITY: record[schema.IDENTITY],
   }

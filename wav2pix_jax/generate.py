@@ -35,9 +35,8 @@ def drawer(
   """
 
   def draw_one(variables, window, key):
-    faces, _, logits = generator.apply(
-      variables, window[None], False, False, rngs={"dropout": key}
-    )
+    out: Any = generator.apply(variables, window[None], False, False, rngs={"dropout": key})
+    faces, _, logits = out
     return faces[0], logits[0]
 
   draw_batch = jax.jit(jax.vmap(draw_one, in_axes=(None, 0, 0)))

@@ -39,7 +39,7 @@ def to_float(face: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(face: np.ndarray) -> np.ndarray:
-  """float [..., 3] in [-1, 1] -> uint8 [..., 3] in [0, 255], rounded and clipped."""
+  """Float [..., 3] in [-1, 1] -> uint8 [..., 3] in [0, 255], rounded and clipped."""
   return np.clip(np.rint((np.asarray(face, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 

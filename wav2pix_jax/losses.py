@@ -4,7 +4,7 @@ Every function returns float32 scalars. `pmean` averages over the devices: it go
 a formula is not linear in the batch, so that gradients do not depend on the number of devices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,22 +19,22 @@ def least_squares(scores: Array, target: float) -> Array:
   return jnp.mean(jnp.square(scores - target))
 
 
-def discriminator(real: Array, fake: Array, mismatched: Array | None, weights: Any) -> dict:
-  """What D minimises: scores [B] of real, generated and (release) mismatched faces.
+def discriminator(scores: Mapping[str, Array], weights: Any) -> dict[str, Array]:
+  """What D minimises.
 
   Args:
-    real: scores of real faces with their own speech, wanted at `weights.real_target`.
-    fake: scores of generated faces, wanted at 0.
-    mismatched: scores of real faces of another identity, wanted at 0; None without the term.
+    scores: [B] of `real` faces with their own speech, wanted at `weights.real_target`; of `fake`
+      ones, wanted at 0; and (release, where the term has weight) of `mismatched` ones, real faces
+      of another identity, wanted at 0.
     weights: `config.loss`.
 
   Returns:
     Each term and their weighted sum `total`.
   """
-  terms = {"real": least_squares(real, weights.real_target), "fake": least_squares(fake, 0.0)}
+  wanted = {"real": weights.real_target, "fake": 0.0, "mismatched": 0.0}
+  terms = {name: least_squares(score, wanted[name]) for name, score in scores.items()}
   total = terms["real"] + terms["fake"]
-  if mismatched is not None:
-    terms["mismatched"] = least_squares(mismatched, 0.0)
+  if "mismatched" in terms:
     total += weights.mismatched * terms["mismatched"]
   return {**terms, "total": _half(weights) * total}
 
@@ -49,13 +49,15 @@ def generator(
   identities: Array,
   weights: Any,
   pmean: Callable[[Array], Array],
-) -> dict:
+) -> dict[str, Array]:
   """What G, the speech encoder and the auxiliary classifier minimise.
 
   Args:
     fake: D's scores of generated faces, [B], wanted at 1.
-    fake_features, real_features: D's last features, [B, 4, 4, C].
-    fake_faces, real_faces: [B, S, S, 3] in [-1, 1].
+    fake_features: D's last features of generated faces, [B, 4, 4, C].
+    real_features: of the real ones.
+    fake_faces: [B, S, S, 3] in [-1, 1].
+    real_faces: that go with the same speech.
     logits: of the auxiliary classifier, [B, identities].
     identities: int32 [B].
     weights: `config.loss`.

@@ -118,7 +118,7 @@ def evaluate_imported(
 
   @jax.jit
   def evaluate(generator, discriminator, speech, faces):
-    fake, embedding, logits = nets.generator.apply(generator, speech, False, True)
+    fake, embedding, logits = nets.generator.apply(generator, speech, False, True)  # type: ignore[misc]
     fake_score, _ = nets.discriminator.apply(discriminator, fake, embedding, False)
     real_score, _ = nets.discriminator.apply(discriminator, faces, embedding, False)
     return {
@@ -185,7 +185,7 @@ def _variables(state_dict: StateDict, table: Iterator[tuple[str, Path, str]]) ->
   return flax.traverse_util.unflatten_dict(flat)
 
 
-def _convert(state_dict: StateDict, name: str, kind: str) -> np.ndarray:
+def _convert(state_dict: StateDict, name: str, kind: str) -> np.ndarray | np.floating:
   tensor = np.asarray(state_dict[name], np.float32)
   match kind:
     case "kernel":  # PyTorch: (first axis, second, space); ours: (space, second, first)
@@ -208,7 +208,7 @@ def _encoder_blocks(state_dict: StateDict) -> int:
 
 
 def _spectral_layers(state_dict: StateDict, prefix: str) -> list[str]:
-  """Spectrally normalised layers under a prefix, as in "netG.3.6", in the order data goes through."""
+  """Spectrally normalised layers under a prefix ("netG.3.6"), in the order data goes through."""
   names = [
     name.removesuffix(SPECTRAL_NORM)
     for name in state_dict

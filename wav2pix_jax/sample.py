@@ -44,9 +44,7 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   for path in tqdm.tqdm(recordings, "Drawing", unit=" recordings", disable=len(recordings) < 2):
     windows = [audio.condition(w, config.dataset.audio_steps) for w in _windows(path, config)]
     count = len(windows)
-    keys = [
-      generate.key(seed, path.name, w, d) for d in range(num_draws) for w in range(count)
-    ]
+    keys = [generate.key(seed, path.name, w, d) for d in range(num_draws) for w in range(count)]
     faces, _ = draw(state.generator.variables, np.stack(windows * num_draws), keys)
     rows = np.split(faces, num_draws)
     for d, row in enumerate(rows):

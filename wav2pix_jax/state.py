@@ -69,9 +69,7 @@ def player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -
   return Player(params=params, stats=stats, opt_state=optimizer.init(params))
 
 
-def initialise(
-  nets: Networks, optimizers: Optimizers, key: jax.Array, config: Any
-) -> GanState:
+def initialise(nets: Networks, optimizers: Optimizers, key: jax.Array, config: Any) -> GanState:
   """The state at step 0 of a config's networks, from a key."""
   speech = jnp.zeros((1, config.dataset.window_samples))
   faces = jnp.zeros((1, config.image_size, config.image_size, 3))

@@ -42,7 +42,12 @@ def train_step(
     The state after the round and its metrics, float32 scalars, the same on every device:
     each loss term, D's mean scores, the gradients' norms, and `finite`, 1 where all of these are.
   """
-  context = dict(nets=nets, optimizers=optimizers, weights=weights, axis_name=axis_name)
+  context: dict[str, Any] = {
+    "nets": nets,
+    "optimizers": optimizers,
+    "weights": weights,
+    "axis_name": axis_name,
+  }
   key = stream(root_key, "discriminator step", state.step, axis_name)
   state, d_metrics = discriminator_step(state, batch, key, **context)
   key = stream(root_key, "generator step", state.step, axis_name)
@@ -65,23 +70,22 @@ def discriminator_step(
   """D's half: of the generator only the running statistics move, as in the release."""
   (fake, embedding, _), generator = _draw(nets, state.generator, batch, key)
   fake, embedding = lax.stop_gradient((fake, embedding))
-  groups = [batch[schema.FACE], fake]
+  groups = {"real": batch[schema.FACE], "fake": fake}
   if weights.mismatched:
-    groups.append(batch[schema.MISMATCHED_FACE])
+    groups["mismatched"] = batch[schema.MISMATCHED_FACE]
 
   def loss(params):
     player = state.discriminator.replace(params=params)
-    judged, player = _judge(nets, player, groups, embedding)
-    scores = [score for score, _ in judged]
-    real, fake, mismatched = scores if weights.mismatched else (*scores, None)
-    terms = losses.discriminator(real, fake, mismatched, weights)
-    return terms["total"], (player.stats, terms, [score.mean() for score in scores])
+    judged, player = _judge(nets, player, list(groups.values()), embedding)
+    scores = {name: score for name, (score, _) in zip(groups, judged, strict=True)}
+    terms = losses.discriminator(scores, weights)
+    return terms["total"], (player.stats, terms, jax.tree.map(jnp.mean, scores))
 
   grads, (stats, terms, means) = jax.grad(loss, has_aux=True)(state.discriminator.params)
   grads = _pmean(grads, axis_name)
   discriminator = _update(state.discriminator, grads, optimizers.discriminator, stats)
   metrics = {f"d_loss/{name}": term for name, term in terms.items()}
-  metrics |= {f"d_score/{name}": s for name, s in zip(("real", "fake", "mismatched"), means)}
+  metrics |= {f"d_score/{name}": mean for name, mean in means.items()}
   metrics["d_grad_norm"] = optax.global_norm(grads)
   state = state.replace(generator=generator, discriminator=discriminator)
   return state, _pmean(metrics, axis_name)

@@ -30,16 +30,17 @@ def train(config: ConfigDict, workdir: Path) -> None:
     UserError: a config that cannot run, a workdir of another run, or a step whose losses or
       gradients are not finite; checkpoints saved before stay.
   """
+  models.check(config)
   batch_size = parallel.process_batch_size(config.batch_size)
   builder = data.prepare(config.dataset)
   identities = data.identity_names(builder)
   nets = models.build(config, len(identities), parallel.AXIS)
-  checkpoint.write_config(workdir, config, identities)
   records = data.load(builder, schema.TRAIN, config.image_size)
   held_out = data.load(builder, data.held_out_split(builder), config.image_size)
   batches = data.train_batches(
     records, config, batch_size, jax.process_index(), jax.process_count()
   )
+  checkpoint.write_config(workdir, config, identities)
 
   root_key = jax.random.key(config.seed)
   optimizers = build_optimizers(config)
@@ -70,7 +71,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       save = last or step % config.save_every == 0
       if save or step % config.log_every == 0:
         log.write(step)
-      figures = {}
+      figures: dict[str, float] = {}
       if last or step % config.eval_every == 0:
         figures, grid = look(state, step)
         log.write_figures(step, figures, grid)

@@ -106,8 +106,8 @@ def _overlaps(pieces: Sequence[np.ndarray]) -> np.ndarray:
 def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Hash, piece and position of every window that its own hash picks.
 
-  A polynomial rolling hash modulo 2**64, as differences of one running sum per piece: with B odd,
-  sum x[t + i] B**i over a window is (S[t + WINDOW] - S[t]) B**-t for S the running sum of x[t] B**t.
+  A polynomial rolling hash modulo 2**64, as differences of one running sum per piece: with B odd
+  and S the running sum of x[t] B**t, a window hashes to (S[t + WINDOW] - S[t]) B**-t.
   """
   longest = max((len(piece) for piece in pieces), default=0)
   base = 0x9E3779B97F4A7C15

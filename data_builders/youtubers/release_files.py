@@ -62,7 +62,9 @@ def read_pairs(source: Path) -> list[Pair]:
         else:
           sounds[split, identity, int(sound_number)] = _speech(path, data)
   except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-    raise UserError(f"dataset.source {source}: cannot be read ({error}); expected a folder, .zip or .tar.xz.") from error
+    raise UserError(
+      f"dataset.source {source}: cannot be read ({error}); expected a folder, .zip or .tar.xz."
+    ) from error
   pairs = [Pair(*key, faces[key], sounds[key]) for key in sorted(faces.keys() & sounds.keys())]
   if not pairs:
     raise UserError(f"dataset.source {source}: no pairs of face and speech found as {LAYOUT}.")

@@ -1,9 +1,8 @@
 """TFDS builder of the published Youtubers pairs: array_record, no TensorFlow.
 
-| builder config | records | splits |
-| --- | --- | --- |
-| `released` | every published pair: a face and 1 s of speech | the published `train` and `test`, whose speech overlaps |
-| `clean` | every distinct face with the up to 4 s of speech around it | `train`, `validation`, `test`, by audio group |
+`released` holds every published pair, a face and 1 s of speech, in the published splits, whose
+speech overlaps. `clean` holds every distinct face once, with up to 4 s of the speech around it, in
+`train`, `validation` and `test`, which share no sample.
 """
 
 import collections

@@ -24,6 +24,24 @@ class Networks:
   batched_passes: bool
 
 
+def check(config: Any) -> None:
+  """Refuses a config whose networks cannot be built.
+
+  Raises:
+    UserError: an image size that is no power of two from 8 on, or a window too short for the
+      encoder's strides.
+  """
+  size, window = config.image_size, config.dataset.window_samples
+  if size < 8 or size & (size - 1):
+    raise UserError(f"image_size is {size}; it must be a power of two, such as 64 or 128.")
+  blocks = len(config.model.encoder_widths)
+  if output_length(window, blocks) < 1:
+    raise UserError(
+      f"dataset.window_samples is {window}, of which the {blocks} strides of the speech encoder "
+      "leave nothing; take a longer window."
+    )
+
+
 def build(config: Any, identities: int, axis_name: str | None = None) -> Networks:
   """The networks of a config.
 
@@ -33,19 +51,11 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
     axis_name: the devices over which batch norm averages in training; None for one device.
 
   Raises:
-    UserError: an image size that is no power of two from 8 on, or a window too short for the
-      encoder's strides.
+    UserError: as `check`.
   """
-  model, size = config.model, config.image_size
-  if size < 8 or size & (size - 1):
-    raise UserError(f"image_size is {size}; it must be a power of two, such as 64 or 128.")
-  blocks, window = len(model.encoder_widths), config.dataset.window_samples
-  if output_length(window, blocks) < 1:
-    raise UserError(
-      f"dataset.window_samples is {window}, of which the {blocks} strides of the speech encoder "
-      "leave nothing; take a longer window."
-    )
-  levels = size.bit_length() - 3  # 4x4 to half the image size: 4 at 64 px, 5 at 128 px
+  check(config)
+  model = config.model
+  levels = config.image_size.bit_length() - 3  # 4x4 to half the image size: 4 at 64 px, 5 at 128 px
   return Networks(
     Generator(
       SpeechEncoder(

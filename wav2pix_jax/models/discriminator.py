@@ -1,4 +1,4 @@
-"""The spectral-normalised discriminator: does this face go with this speech? (paper section 4.1)."""
+"""The spectral-normalised discriminator: does this face go with this speech? (paper 4.1)."""
 
 import flax.linen as nn
 import jax
@@ -29,14 +29,16 @@ class Discriminator(nn.Module):
       embedding: float32 [B, E], of the speech that is said to go with them.
       train: keep the power iterations of the spectral norms.
     """
-    x = faces                                                 # [B, S, S, 3]
+    # fmt: off
+    x = faces                                                             # [B, S, S, 3]
     for i, width in enumerate(self.widths):
       shape = (4, 4, x.shape[-1], width)
       layer = layers.Conv(layers.conv_4x4_stride_2, shape, name=f"down{i}")
       x = nn.leaky_relu(layers.spectral(layer, True)(x, train), 0.2)
-    features = x                                              # [B, 4, 4, C]
+    features = x                                                          # [B, 4, 4, C]
     tiled = jnp.broadcast_to(embedding[:, None, None], (*x.shape[:3], embedding.shape[-1]))
-    x = jnp.concatenate([x, tiled], -1)                       # [B, 4, 4, C + E]
+    x = jnp.concatenate([x, tiled], -1)                                   # [B, 4, 4, C + E]
     layer = layers.Conv(layers.conv_4x4_to_point, (4, 4, x.shape[-1], 1), name="score")
     x = layers.spectral(layer, self.last_spectral_norm)(x, train)
     return x[:, 0, 0, 0], features
+    # fmt: on

@@ -63,16 +63,18 @@ class Upsampler(nn.Module):
       layer = layers.Conv(convolve, shape, name=name)
       return layers.spectral(layer, self.spectral_norm)(x, train)
 
-    x = embedding[:, None, None]                              # [B, 1, 1, E]
+    # fmt: off
+    x = embedding[:, None, None]                                          # [B, 1, 1, E]
     for i, width in enumerate(self.widths):
       convolve = layers.conv_transpose_4x4_stride_2 if i else layers.conv_transpose_4x4_from_point
-      x = up(convolve, x, width, f"up{i}")                    # [B, 4 * 2**i, 4 * 2**i, width]
+      x = up(convolve, x, width, f"up{i}")                                # [B, 4 * 2**i, 4 * 2**i, width]
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       if i < self.dropout_layers:
         x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
       x = nn.relu(x)
     return nn.tanh(up(layers.conv_transpose_4x4_stride_2, x, 3, "rgb"))  # [B, S, S, 3]
+    # fmt: on
 
 
 class Generator(nn.Module):

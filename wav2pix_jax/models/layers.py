@@ -22,7 +22,7 @@ def _as_matrix_product() -> bool:
 
 
 def conv_15_stride_4(x: Array, kernel: Array) -> Array:
-  """Speech [B, T, C] with kernel [15, C, D] at stride 4, padding 6 and 7: [B, (T - 2) // 4 + 1, D]."""
+  """Speech [B, T, C], kernel [15, C, D], stride 4, padding 6 and 7: [B, (T - 2) // 4 + 1, D]."""
   batch, length, channels = x.shape
   out_length = (length - 2) // 4 + 1
   if not _as_matrix_product():
@@ -38,7 +38,7 @@ def conv_15_stride_4(x: Array, kernel: Array) -> Array:
 
 
 def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
-  """Faces [B, H, W, C] with kernel [4, 4, C, D] at stride 2, padding 1: [B, H / 2, W / 2, D]."""
+  """Faces [B, H, W, C], kernel [4, 4, C, D], stride 2, padding 1: [B, H / 2, W / 2, D]."""
   if not _as_matrix_product():
     return lax.conv_general_dilated(
       x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -56,7 +56,7 @@ def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
-  """Maps [B, H, W, C] with kernel [4, 4, D, C] at stride 2, padding 1: [B, 2 H, 2 W, D]."""
+  """Maps [B, H, W, C], kernel [4, 4, D, C], stride 2, padding 1: [B, 2 H, 2 W, D]."""
   if not _as_matrix_product():
     return lax.conv_transpose(
       x,
@@ -84,12 +84,12 @@ def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_4x4_from_point(x: Array, kernel: Array) -> Array:
-  """Vectors [B, 1, 1, C] with kernel [4, 4, D, C], no padding: one stamp each, [B, 4, 4, D]."""
+  """Vectors [B, 1, 1, C], kernel [4, 4, D, C], no padding: one stamp each, [B, 4, 4, D]."""
   return jnp.einsum("bc,hwdc->bhwd", x[:, 0, 0], kernel)
 
 
 def conv_4x4_to_point(x: Array, kernel: Array) -> Array:
-  """Maps [B, 4, 4, C] with kernel [4, 4, C, D], no padding: [B, 1, 1, D]."""
+  """Maps [B, 4, 4, C], kernel [4, 4, C, D], no padding: [B, 1, 1, D]."""
   return jnp.einsum("bhwc,hwcd->bd", x, kernel)[:, None, None]
 
 
@@ -132,7 +132,7 @@ class BatchNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
-    """x [..., C], normalised by its own statistics in training, else by the running ones."""
+    """X [..., C], normalised by its own statistics in training, else by the running ones."""
     channels = x.shape[-1:]
     scale = self.param("scale", lambda key: 1 + RELEASE_INIT(key, channels))
     bias = self.param("bias", nn.initializers.zeros, channels)
@@ -154,7 +154,7 @@ class BatchNorm(nn.Module):
 
 
 def spectral(layer: nn.Module, enabled: bool) -> Callable[..., Array]:
-  """A layer whose kernel is divided by its largest singular value in every forward pass, if enabled.
+  """A layer whose kernel is divided by its largest singular value in every pass, if enabled.
 
   One power iteration a pass, kept where `train` is true (the "spectral" collection); the stored
   kernel stays as it is. Its rows and columns are the release's, since every kernel of this file has

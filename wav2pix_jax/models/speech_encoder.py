@@ -1,4 +1,4 @@
-"""The speech encoder: raw samples to an embedding (paper section 4.1; release for what it omits)."""
+"""The speech encoder: raw samples to an embedding (paper 4.1; release for what it omits)."""
 
 import flax.linen as nn
 import jax
@@ -35,14 +35,16 @@ class SpeechEncoder(nn.Module):
   @nn.compact
   def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
     """Embedding float32 [B, embedding] of conditioned speech float32 [B, T]."""
-    x = speech[..., None]                                     # [B, T, 1]
+    # fmt: off
+    x = speech[..., None]                                                 # [B, T, 1]
     for i, width in enumerate(self.widths):
       shape = (15, x.shape[-1], width)
       x = layers.Conv(layers.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x)
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
-      x = nn.leaky_relu(x, LEAKY_SLOPE)                       # [B, (T - 2) // 4 + 1, width]
-    x = x.reshape(len(x), -1)                                 # [B, 4096] for 16,000 samples
+      x = nn.leaky_relu(x, LEAKY_SLOPE)                                   # [B, (T - 2) // 4 + 1, width]
+    x = x.reshape(len(x), -1)                                             # [B, 4096] for 16,000 samples
     x = nn.relu(nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x))
     x = nn.relu(nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense1")(x))
     return nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense2")(x)
+    # fmt: on

@@ -1,0 +1,58 @@
+# make train DATA=<archive>   trains; make test   checks everything. Both set up what they need.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# The first Python that the project supports.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
+  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; \
+  then echo $$python; break; fi; done)
+# JAX for the GPU's driver, where there is one.
+CUDA := $(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\).*/\1/p')
+ACCELERATOR := $(if $(CUDA),$(if $(filter 12,$(CUDA)),cuda12,cuda13))
+empty :=
+comma := ,
+install = $(BIN)/pip install --quiet --disable-pip-version-check \
+  --editable '.[$(subst $(empty) ,$(comma),$(strip $(1) $(ACCELERATOR)))]'
+BIN := .venv/bin
+
+.PHONY: help train test format clean
+
+help:
+	@sed -n 's/^# \(make.*\)/\1/p' Makefile
+
+train: .venv/train.done
+	@if [ -z "$(DATA)" ]; then \
+	  echo "error: make train needs the published faces: make train DATA=<folder, .zip or .tar.xz>" >&2; \
+	  exit 2; fi
+	$(BIN)/python main.py --config=configs/base.py \
+	  --config.dataset.name=clean --config.dataset.source="$(DATA)" $(FLAGS)
+
+test: .venv/test.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n auto $(FLAGS)
+
+format: .venv/test.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build *.egg-info
+
+# A stamp for each set of packages: made anew when the project's needs change.
+.venv/train.done: setup.cfg pyproject.toml | .venv/bin/python
+	$(call install,)
+	@touch $@
+
+.venv/test.done: setup.cfg pyproject.toml | .venv/bin/python
+	$(call install,test eval)
+	@touch $@
+
+.venv/bin/python:
+	@if [ -z "$(PYTHON)" ]; then \
+	  echo "error: no Python 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python" >&2; \
+	  exit 2; fi
+	$(PYTHON) -m venv .venv

@@ -1,0 +1,53 @@
+"""Two devices in one process, a small release, and a config small enough to train in seconds."""
+
+import os
+
+os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + (
+  " --xla_force_host_platform_device_count=2"
+)
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import pytest  # noqa: E402
+import small_release  # noqa: E402
+
+from configs import base  # noqa: E402
+from wav2pix_jax import data  # noqa: E402
+
+TINY = {
+  "image_size": 16,
+  "batch_size": 8,
+  "model.encoder_widths": (4, 4, 4, 8, 8, 8),
+  "model.encoder_hidden": 16,
+  "model.embedding": 8,
+  "model.classifier_hidden": 8,
+  "model.generator_width": 8,
+  "model.discriminator_width": 8,
+}
+
+
+@pytest.fixture(scope="session")
+def released(tmp_path_factory):
+  return small_release.make(tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def config(released, data_dir):
+  config = base.get_config()
+  config.update_from_flattened_dict(TINY)
+  config.dataset.source = str(released.folder)
+  config.dataset.data_dir = str(data_dir)
+  return config
+
+
+@pytest.fixture(scope="session")
+def clean(released, data_dir):
+  """The prepared leak-free builder of the small release."""
+  config = base.get_config()
+  config.dataset.source = str(released.folder)
+  config.dataset.data_dir = str(data_dir)
+  return data.prepare(config.dataset)

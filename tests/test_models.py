@@ -1,0 +1,156 @@
+"""Both forms of each convolution agree, windows of any length work, norms keep what they should."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import base, paper, release
+from wav2pix_jax import models
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.models import layers
+from wav2pix_jax.models.speech_encoder import output_length
+
+RNG = np.random.default_rng(0)
+
+
+def _normal(*shape):
+  return RNG.standard_normal(shape).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+  ("convolve", "x", "kernel"),
+  [
+    *[
+      (layers.conv_15_stride_4, _normal(2, length, 3), _normal(15, 3, 5))
+      for length in (2, 3, 4, 5, 16, 63, 250, 1000)
+    ],
+    (layers.conv_4x4_stride_2, _normal(2, 8, 6, 3), _normal(4, 4, 3, 5)),
+    (layers.conv_transpose_4x4_stride_2, _normal(2, 4, 3, 5), _normal(4, 4, 3, 5)),
+  ],
+)
+def test_both_forms_agree_with_their_gradients(convolve, x, kernel, monkeypatch):
+  def run():
+    out, pull = jax.vjp(convolve, x, kernel)
+    return out, *pull(jnp.cos(jnp.arange(out.size)).reshape(out.shape))
+
+  assert layers._as_matrix_product()
+  matrix = run()
+  monkeypatch.setattr(layers, "_as_matrix_product", lambda: False)
+  library = run()
+  for a, b in zip(matrix, library, strict=True):
+    assert a.shape == b.shape
+    np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
+
+
+def test_convolutions_to_and_from_a_point_agree_with_the_library():
+  x, kernel = _normal(2, 1, 1, 3), _normal(4, 4, 5, 3)
+  expected = jax.lax.conv_transpose(
+    x,
+    kernel,
+    (1, 1),
+    "VALID",
+    dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    transpose_kernel=True,
+  )
+  np.testing.assert_allclose(layers.conv_transpose_4x4_from_point(x, kernel), expected, atol=1e-5)
+  x, kernel = _normal(2, 4, 4, 3), _normal(4, 4, 3, 1)
+  expected = jax.lax.conv_general_dilated(
+    x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+  )
+  np.testing.assert_allclose(layers.conv_4x4_to_point(x, kernel), expected, atol=1e-4)
+
+
+def _shapes(config, batch=2):
+  nets = models.build(config, 10)
+
+  def run(key):
+    speech = jnp.zeros((batch, config.dataset.window_samples))
+    variables = nets.generator.init(key, speech, False, True)
+    faces, embedding, logits = nets.generator.apply(variables, speech, False, True)
+    variables = nets.discriminator.init(key, faces, embedding, False)
+    return faces, embedding, logits, *nets.discriminator.apply(variables, faces, embedding, False)
+
+  return [out.shape for out in jax.eval_shape(run, jax.random.key(0))]
+
+
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("window", [4800, 11_200, 16_000, 16_384, 1366])
+@pytest.mark.parametrize("recipe", [base, release, paper])
+def test_shapes(recipe, size, window):
+  config = recipe.get_config()
+  config.image_size, config.dataset.window_samples = size, window
+  channels = 512 if size == 64 else 1024
+  assert _shapes(config) == [(2, size, size, 3), (2, 128), (2, 10), (2,), (2, 4, 4, channels)]
+
+
+def test_lengths():
+  lengths = [16_000]
+  for _ in range(6):
+    lengths.append(output_length(lengths[-1], 1))
+  assert lengths == [16_000, 4000, 1000, 250, 63, 16, 4]
+  assert [output_length(n, 6) for n in (11_200, 4800, 16_384, 1366, 1365)] == [3, 1, 4, 1, 0]
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "words"),
+  [("image_size", 100, "power of two"), ("dataset.window_samples", 1365, "longer window")],
+)
+def test_impossible_shapes_are_refused(field, value, words):
+  config = base.get_config()
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(UserError, match=words):
+    models.build(config, 10)
+
+
+def test_spectral_norm_divides_and_leaves_the_stored_kernel():
+  class Net(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+      layer = layers.Conv(layers.conv_4x4_stride_2, (4, 4, 3, 5), name="down")
+      return layers.spectral(layer, True)(x, train)
+
+  x = _normal(2, 8, 8, 3)
+  variables = Net().init(jax.random.key(0), x, False)
+  kernel = variables["params"]["down"]["kernel"]
+  for _ in range(50):
+    out, moved = Net().apply(variables, x, True, mutable=["params", "spectral"])
+    np.testing.assert_array_equal(moved["params"]["down"]["kernel"], kernel)
+    variables = {"params": variables["params"], "spectral": moved["spectral"]}
+  sigma = np.linalg.svd(kernel.reshape(-1, 5), compute_uv=False)[0]
+  np.testing.assert_allclose(out, layers.conv_4x4_stride_2(x, kernel / sigma), atol=1e-4)
+
+
+def test_batch_norm_keeps_the_unbiased_variance():
+  x = _normal(4, 3, 2)
+  norm = layers.BatchNorm()
+  variables = norm.init(jax.random.key(0), x, False)
+  out, moved = norm.apply(variables, x, True, mutable=["batch_stats"])
+  flat = x.reshape(-1, 2)
+  np.testing.assert_allclose(moved["batch_stats"]["mean"], 0.1 * flat.mean(0), rtol=1e-5)
+  np.testing.assert_allclose(
+    moved["batch_stats"]["var"], 0.9 + 0.1 * flat.var(0, ddof=1), rtol=1e-5
+  )
+  scale = variables["params"]["scale"]
+  expected = (flat - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5) * scale
+  np.testing.assert_allclose(out.reshape(-1, 2), expected, atol=1e-5)
+
+
+def test_an_untrained_base_generator_draws_with_contrast():
+  """Gray pictures are the release's open complaint: nearly no gain through its layers."""
+  config = base.get_config()
+  config.image_size = 64
+  speech = _normal(16, 16_000)
+  std = {}
+  for name, recipe in (("base", base), ("release", release)):
+    recipe = recipe.get_config()
+    recipe.image_size = 64
+    generator = models.build(recipe, 2).generator
+    key = jax.random.key(0)
+    variables = jax.jit(generator.init, static_argnums=(2, 3))(key, speech, False, True)
+    (faces, _, _), _ = generator.apply(
+      variables, speech, True, False, rngs={"dropout": key}, mutable=["batch_stats", "spectral"]
+    )
+    std[name] = float(faces.std())
+  assert std["base"] > 0.2 > std["release"]

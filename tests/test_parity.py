@@ -1,0 +1,199 @@
+"""The networks, losses and step give the numbers that the published PyTorch release gave."""
+
+import types
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import parity_formula
+import pytest
+
+from configs import release as release_config
+from wav2pix_jax import models, release, schema, steps
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.state import GanState, build_optimizers, player
+
+# Rounding noise in the release: biases right before a batch norm.
+NOISE = ("conv.bias", "aux_classifier.net.0.bias", "aux_classifier.net.3.bias")
+NOISE_AFTER = (*NOISE, "aux_classifier.net.1.bias")
+
+
+@pytest.fixture(scope="module", params=[64, 128])
+def case(request):
+  """Everything of one image size: the release's numbers and ours before and after a step."""
+  numbers, generator_dict, discriminator_dict = parity_formula.load(request.param)
+  speech, face, mismatched, labels = parity_formula.inputs(
+    request.param, int(numbers["audio_samples"]), str(numbers["salt"])
+  )
+  batch = {
+    schema.SPEECH: speech,
+    schema.FACE: face,
+    schema.MISMATCHED_FACE: mismatched,
+    schema.IDENTITY: labels,
+  }
+  config = release_config.get_config()
+  optimizers = build_optimizers(config)
+  nets = release.networks(generator_dict, discriminator_dict, dropout=0.0)
+  state = GanState(
+    step=jnp.int32(0),
+    generator=player(release.import_generator(generator_dict), optimizers.generator),
+    discriminator=player(
+      release.import_discriminator(discriminator_dict), optimizers.discriminator
+    ),
+  )
+  context = {"nets": nets, "optimizers": optimizers, "weights": config.loss}
+  key = jax.random.key(0)
+  middle, d_metrics = jax.jit(lambda s: steps.discriminator_step(s, batch, key, **context))(state)
+  after, g_metrics = jax.jit(lambda s: steps.generator_step(s, batch, key, **context))(middle)
+  return types.SimpleNamespace(
+    size=request.param,
+    numbers=numbers,
+    dicts=(generator_dict, discriminator_dict),
+    batch=batch,
+    nets=nets,
+    states=(state, middle, after),
+    metrics={**d_metrics, **g_metrics},
+  )
+
+
+def _worst(case, what, errors, tolerance):
+  """Prints the worst error and holds it against the tolerance."""
+  name = max(errors, key=errors.get)
+  print(f"\n{case.size} px, {what}: worst error {errors[name]:.1e} at {name} (limit {tolerance})")
+  assert errors[name] <= tolerance
+
+
+def _nchw(faces):
+  return np.moveaxis(np.asarray(faces), -1, 1)
+
+
+def test_evaluation(case):
+  out = release.evaluate_imported(*case.dicts, case.batch[schema.SPEECH], case.batch[schema.FACE])
+  out["fake"] = _nchw(out["fake"])
+  errors = {k: np.abs(v - case.numbers[f"eval.{k}"]).max() for k, v in out.items()}
+  _worst(case, "evaluation outputs", errors, 1e-4)
+
+
+def test_discriminator_features(case):
+  state = case.states[0]
+  faces, embedding, _ = case.nets.generator.apply(
+    state.generator.variables, case.batch[schema.SPEECH], False, True
+  )
+  _, features = case.nets.discriminator.apply(
+    state.discriminator.variables, faces, embedding, False
+  )
+  error = np.abs(features.mean((0, 1, 2)) - case.numbers["eval.D_fake_features_mean"]).max()
+  _worst(case, "features", {"D_fake_features_mean": error}, 1e-4)
+
+
+def test_train_mode(case):
+  player = case.states[0].generator
+  (faces, embedding, _), _ = case.nets.generator.apply(
+    player.variables, case.batch[schema.SPEECH], True, True, mutable=list(player.stats)
+  )
+  errors = {
+    "fake": np.abs(_nchw(faces) - case.numbers["train.fake"]).max(),
+    "embedding": np.abs(embedding - case.numbers["train.embedding"]).max(),
+  }
+  _worst(case, "train outputs", errors, 1e-4)
+
+
+def test_losses(case):
+  errors = {}
+  for letter in "dg":
+    for name, value in case.metrics.items():
+      term = name.removeprefix(f"{letter}_loss/")
+      if term != name and term != "total":
+        expected = case.numbers[f"step.{letter.upper()}_loss_{term}"]
+        errors[name] = abs(value / expected - 1)
+  assert len(errors) == 7
+  _worst(case, "losses (relative)", errors, 1e-4)
+
+
+def _gradients(case):
+  """The gradients of both half-steps, read back from Adam's first moment: (1 - b1) g."""
+  _, _, after = case.states
+  for network, table in (
+    ("G", after.generator),
+    ("D", after.discriminator),
+  ):
+    yield network, jax.tree.map(lambda m: m / (1 - 0.5), table.opt_state[0].mu)
+
+
+def test_gradients(case):
+  errors = {}
+  for network, grads in _gradients(case):
+    for name, path in _parameters(case, network):
+      if name.endswith(NOISE):
+        continue
+      norm = np.linalg.norm(_at(grads, path))
+      errors[f"{network}.{name}"] = abs(norm / case.numbers[f"step.{network}_grad_norm.{name}"] - 1)
+  _worst(case, "gradient norms (relative)", errors, 1e-3)
+
+
+def test_updated_networks(case):
+  before, _, after = case.states
+  errors = {}
+  for network, old, new in (
+    ("G", before.generator.params, after.generator.params),
+    ("D", before.discriminator.params, after.discriminator.params),
+  ):
+    for name, path in _parameters(case, network):
+      if name.endswith(NOISE_AFTER):
+        continue
+      change = np.abs(np.float64(_at(new, path)) - np.float64(_at(old, path))).sum()
+      expected = case.numbers[f"after.{network}.{name}.sum_abs_change"]
+      errors[f"{network}.{name}"] = abs(change / expected - 1)
+  _worst(case, "sums of absolute changes (relative)", errors, 1e-3)
+
+  faces, _, _ = case.nets.generator.apply(
+    after.generator.variables, case.batch[schema.SPEECH], False, True
+  )
+  error = np.abs(_nchw(faces) - case.numbers["after.eval.fake"]).max()
+  _worst(case, "faces after the step", {"after.eval.fake": error}, 1e-3)
+
+
+def _parameters(case, network):
+  """(release name, our path) of every trained tensor."""
+  tables = {"G": release._generator_table, "D": release._discriminator_table}
+  state_dict = case.dicts["GD".index(network)]
+  for name, (collection, *path), kind in tables[network](state_dict):
+    if collection == "params" and kind != "sigma":
+      yield name, path
+
+
+def _at(tree, path):
+  for part in path:
+    tree = tree[part]
+  return np.asarray(tree)
+
+
+def test_config_release_builds_the_imported_networks(case):
+  """`configs/release.py` and an import describe the same networks, but for dropout's rate here."""
+  config = release_config.get_config()
+  config.image_size = case.size
+  config.model.dropout = 0.0
+  nets = models.build(config, 10)
+  for ours, theirs in (
+    (nets.generator, case.nets.generator),
+    (nets.discriminator, case.nets.discriminator),
+  ):
+    args = (case.batch[schema.SPEECH], False, True)
+    if ours is nets.discriminator:
+      args = (case.batch[schema.FACE], jnp.zeros((4, 128)), False)
+    shapes = [
+      jax.eval_shape(lambda net=net, args=args: net.init(jax.random.key(0), *args))
+      for net in (ours, theirs)
+    ]
+    assert shapes[0] == shapes[1]
+  assert nets.batched_passes is case.nets.batched_passes is False
+
+
+def test_missing_tensors_are_listed():
+  _, generator, discriminator = parity_formula.load(64)
+  del generator["audio_embedding.fc.2.bias"], generator["aux_classifier.net.1.running_var"]
+  with pytest.raises(UserError, match="fc.2.bias, aux_classifier.net.1.running_var"):
+    release.import_generator(generator)
+  del discriminator["netD_2.weight"]
+  with pytest.raises(UserError, match="netD_2.weight"):
+    release.import_discriminator(discriminator)

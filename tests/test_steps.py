@@ -1,0 +1,204 @@
+"""What a GAN's steps must hold to, whatever the networks learn."""
+
+import functools
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import release
+from wav2pix_jax import models, parallel, schema, steps
+from wav2pix_jax.state import build_optimizers, initialise
+
+RNG = np.random.default_rng(0)
+KEY = jax.random.key(7)
+
+
+def _batch(config, size):
+  faces = (size, config.image_size, config.image_size, 3)
+  return {
+    schema.SPEECH: RNG.uniform(-1, 1, (size, config.dataset.window_samples)).astype("f4"),
+    schema.FACE: RNG.uniform(-1, 1, faces).astype("f4"),
+    schema.MISMATCHED_FACE: RNG.uniform(-1, 1, faces).astype("f4"),
+    schema.IDENTITY: RNG.integers(0, 2, size).astype("i4"),
+  }
+
+
+def _setting(config, axis_name=None):
+  """Initial state, and what a step is built from."""
+  nets = models.build(config, 2, axis_name)
+  optimizers = build_optimizers(config)
+  state = initialise(nets, optimizers, KEY, config)
+  context = {
+    "nets": nets,
+    "optimizers": optimizers,
+    "weights": config.loss,
+    "axis_name": axis_name,
+  }
+  return state, context
+
+
+def _equal(a, b):
+  return all(map(np.array_equal, jax.tree.leaves(a), jax.tree.leaves(b)))
+
+
+def test_a_d_step_leaves_g_untouched_and_learns(config):
+  state, context = _setting(config)
+  after, _ = steps.discriminator_step(state, _batch(config, 4), KEY, **context)
+  assert _equal(after.generator.params, state.generator.params)
+  assert _equal(after.generator.opt_state, state.generator.opt_state)
+  for old, new in zip(
+    jax.tree.leaves(state.discriminator.params),
+    jax.tree.leaves(after.discriminator.params),
+    strict=True,
+  ):
+    assert not np.array_equal(old, new)
+
+
+def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
+  state, context = _setting(config)
+  after, _ = steps.generator_step(state, _batch(config, 4), KEY, **context)
+  assert _equal(after.discriminator.params, state.discriminator.params)
+  assert _equal(after.discriminator.opt_state, state.discriminator.opt_state)
+  assert set(after.generator.params) == {"encoder", "classifier", "upsampler"}
+  for part, params in after.generator.params.items():
+    assert not _equal(params, state.generator.params[part])
+
+
+def test_d_minimises_what_it_says(config):
+  """Thirty D steps against a fixed G bring D's loss down; the same for G."""
+  state, context = _setting(config)
+  batch = _batch(config, 8)
+  d_step = jax.jit(lambda s: steps.discriminator_step(s, batch, KEY, **context))
+  g_step = jax.jit(lambda s: steps.generator_step(s, batch, KEY, **context))
+  for step, loss in ((d_step, "d_loss/total"), (g_step, "g_loss/total")):
+    player, losses = state, []
+    for _ in range(30):
+      player, metrics = step(player)
+      losses.append(metrics[loss])
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_two_generator_passes_with_different_dropout(config, monkeypatch):
+  """Within a step the masks differ, and they differ from the next step's."""
+  keys = []
+  draw = steps._draw
+  monkeypatch.setattr(steps, "_draw", lambda *args: keys.append(args[-1]) or draw(*args))
+  state, context = _setting(config)
+  for _ in range(2):
+    state, _ = steps.train_step(state, _batch(config, 4), KEY, **context)
+  keys = {tuple(np.asarray(jax.random.key_data(jax.lax.stop_gradient(key)))) for key in keys}
+  assert len(keys) == 4
+
+
+def test_stored_kernels_stay_unnormalised(config):
+  """A D step moves kernels by Adam's step and nothing else, though sigma is far from 1."""
+  state, context = _setting(config)
+  after, _ = steps.discriminator_step(state, _batch(config, 4), KEY, **context)
+  for old, new in zip(
+    jax.tree.leaves(state.discriminator.params),
+    jax.tree.leaves(after.discriminator.params),
+    strict=True,
+  ):
+    assert np.abs(new - old).max() <= 1.01 * config.optimizer.lr_d
+
+
+def test_power_iterations_per_pass(config):
+  """`batched_passes` keeps one power iteration for three groups of faces, otherwise three."""
+  moved = {}
+  for batched in (True, False):
+    config.model.discriminator_batched_passes = batched
+    state, context = _setting(config)
+    after, _ = steps.discriminator_step(state, _batch(config, 4), KEY, **context)
+    u = after.discriminator.stats["spectral"]["spectral_down0"]["down0/kernel/u"]
+    moved[batched] = np.asarray(u)
+    kernel = state.discriminator.params["down0"]["kernel"].reshape(-1, u.shape[-1])
+    expected = state.discriminator.stats["spectral"]["spectral_down0"]["down0/kernel/u"]
+    for _ in range(1 if batched else 3):
+      expected = expected @ kernel.T @ kernel
+      expected /= np.linalg.norm(expected)
+    np.testing.assert_allclose(u, expected, atol=1e-5)
+
+
+def test_batched_passes_give_the_same_scores(config):
+  """But for power iterations: from converged vectors the losses agree."""
+  state, context = _setting(config)
+  batch = _batch(config, 4)
+  embedding = RNG.standard_normal((4, config.model.embedding)).astype("f4")
+  player = state.discriminator
+  groups = [batch[schema.FACE], batch[schema.MISMATCHED_FACE]]
+  for _ in range(100):
+    judged, player = steps._judge(context["nets"], player, groups, embedding)
+  config.model.discriminator_batched_passes = False
+  separate, _ = steps._judge(models.build(config, 2), player, groups, embedding)
+  for (a, fa), (b, fb) in zip(judged, separate, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-4)
+    np.testing.assert_allclose(fa, fb, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["base", "release", "paper"])
+def test_every_recipe_steps_and_is_finite(config, name):
+  recipe = importlib.import_module(f"configs.{name}").get_config()
+  for field in ("generator", "classifier", "encoder"):
+    norm = f"{field}_batch_norm"
+    config.model[norm] = recipe.model[norm]
+  config.model.generator_spectral_norm = recipe.model.generator_spectral_norm
+  config.model.dropout_layers = recipe.model.dropout_layers
+  config.loss = recipe.loss
+  state, context = _setting(config)
+  after, metrics = steps.train_step(state, _batch(config, 4), KEY, **context)
+  assert int(after.step) == 1
+  assert metrics["finite"] == 1
+  assert ("d_loss/mismatched" in metrics) == bool(recipe.loss.mismatched)
+
+
+def test_a_nan_is_reported(config):
+  state, context = _setting(config)
+  batch = _batch(config, 4)
+  batch[schema.SPEECH][0, 0] = np.nan
+  _, metrics = steps.train_step(state, batch, KEY, **context)
+  assert metrics["finite"] == 0
+
+
+@pytest.mark.parametrize("recipe_model", ["base", "release"])
+def test_two_devices_agree_with_one(config, recipe_model):
+  """State and metrics after a pmapped step on two devices, dropout off, against one device."""
+  config.model.dropout = 0.0
+  if recipe_model == "release":
+    source = release.get_config().model
+    for field in ("classifier_batch_norm", "generator_batch_norm", "generator_spectral_norm"):
+      config.model[field] = source[field]
+  batch = _batch(config, 8)
+  state, context = _setting(config)
+  single, single_metrics = jax.jit(functools.partial(steps.train_step, **context))(
+    state, batch, KEY
+  )
+  state, context = _setting(config, parallel.AXIS)
+  assert jax.local_device_count() == 2
+  step = parallel.pmapped(functools.partial(steps.train_step, **context))
+  double, double_metrics = step(parallel.replicate(state), parallel.shard(batch), KEY)
+  for name, value in single_metrics.items():
+    np.testing.assert_allclose(double_metrics[name], value, rtol=1e-3, atol=1e-6)
+  for a, b in (
+    (single.generator.stats, double.generator.stats),
+    (single.discriminator.stats, double.discriminator.stats),
+    (single.generator.opt_state[0].mu, double.generator.opt_state[0].mu),
+    (single.discriminator.opt_state[0].mu, double.discriminator.opt_state[0].mu),
+  ):
+    scale = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(a))
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+      np.testing.assert_allclose(x, y, atol=1e-5 * scale)
+
+
+def test_streams_differ_by_name_and_step():
+  keys = {
+    tuple(np.asarray(jax.random.key_data(steps.stream(KEY, name, step))))
+    for name in ("a", "b")
+    for step in range(3)
+  }
+  assert len(keys) == 6
+  assert np.array_equal(
+    jax.random.key_data(steps.stream(KEY, "a", 1)), jax.random.key_data(steps.stream(KEY, "a", 1))
+  )
