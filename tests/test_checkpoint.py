@@ -36,15 +36,14 @@ def test_what_was_saved_comes_back_though_the_state_was_donated(config, make_sta
   )
   state = parallel.replicate(make_state())
   ones = jnp.ones(jax.local_device_count())
-  checkpoints = checkpoint.Checkpoints(tmp_path)
   expected = {}
-  for _ in range(3):
-    state = grow(state, ones)
-    expected[int(state.step)] = jax.tree.map(np.array, state)
-    checkpoints.save(state, {"next_index": int(state.step)}, config, {checkpoint.BEST: 0.5})
-  for _ in range(5):
-    state = grow(state, ones)
-  checkpoints.close()
+  with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    for _ in range(3):
+      state = grow(state, ones)
+      expected[int(state.step)] = jax.tree.map(np.array, state)
+      checkpoints.save(state, {"next_index": int(state.step)}, config, {checkpoint.BEST: 0.5})
+    for _ in range(5):
+      state = grow(state, ones)
   restored, iterator_state = checkpoint.Checkpoints(tmp_path).restore(parallel.abstract(make_state))
   assert iterator_state == {"next_index": 3}
   same = jax.tree.map(np.array_equal, restored, expected[3])
@@ -53,11 +52,10 @@ def test_what_was_saved_comes_back_though_the_state_was_donated(config, make_sta
 
 
 def test_latest_and_best_are_kept(config, make_state, tmp_path):
-  checkpoints = checkpoint.Checkpoints(tmp_path)
   state = make_state()
-  for step, l1 in [(1, 0.5), (2, 0.2), (3, 0.4), (4, 0.3), (5, None)]:
-    _save(checkpoints, state, step, config, l1)
-  checkpoints.close()
+  with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    for step, l1 in [(1, 0.5), (2, 0.2), (3, 0.4), (4, 0.3), (5, None)]:
+      _save(checkpoints, state, step, config, l1)
   kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
   assert kept == [2, 5]
   assert checkpoint.Checkpoints(tmp_path).latest_step == 5

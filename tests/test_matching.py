@@ -13,7 +13,7 @@ def _slices(recording, starts, length=16_000):
 def test_pieces_lie_where_they_were_cut():
   rng = np.random.default_rng(1)
   recording = small_release.speech(rng, 10 * 16_000)
-  starts = rng.integers(0, len(recording) - 16_000, 30)
+  starts = rng.permutation(np.arange(0, 136_000, 5_000) + rng.integers(0, 8_000, 28))
   (timeline,), _ = matching.lay_out(_slices(recording, starts))
   origin = {starts[piece] - position for piece, position in timeline.pieces.items()}
   assert origin == {starts.min()}
@@ -33,10 +33,10 @@ def test_overlaps_of_200_samples_are_found_and_none_are_invented():
   rng = np.random.default_rng(3)
   found = 0
   for _ in range(40):
-    recording = small_release.speech(rng, 40_000)
+    recording = rng.integers(-9_000, 9_000, 40_000).astype(np.int16)
     (a, b) = _slices(recording, [0, 16_000 - 200])
     found += len(matching.lay_out([a, b])[0]) == 1
-  assert found >= 38
+  assert found == 40
   strangers = [small_release.speech(rng, 16_000) for _ in range(40)]
   assert len(matching.lay_out(strangers)[0]) == 40
 

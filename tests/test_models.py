@@ -1,6 +1,7 @@
 """Both forms of each convolution agree, windows of any length work, norms keep what they should."""
 
-import flax.linen as nn
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -105,18 +106,14 @@ def test_impossible_shapes_are_refused(field, value, words):
 
 
 def test_spectral_norm_divides_and_leaves_the_stored_kernel():
-  class Net(nn.Module):
-    @nn.compact
-    def __call__(self, x, train):
-      layer = layers.Conv(layers.conv_4x4_stride_2, (4, 4, 3, 5), name="down")
-      return layers.spectral(layer, True)(x, train)
-
+  conv = layers.Conv(layers.conv_4x4_stride_2, (4, 4, 3, 5), spectral_norm=True)
   x = _normal(2, 8, 8, 3)
-  variables = Net().init(jax.random.key(0), x, False)
-  kernel = variables["params"]["down"]["kernel"]
+  variables = conv.init(jax.random.key(0), x, True)
+  kernel = variables["params"]["kernel"]
+  assert 0.018 < kernel.std() < 0.022  # as drawn
   for _ in range(50):
-    out, moved = Net().apply(variables, x, True, mutable=["params", "spectral"])
-    np.testing.assert_array_equal(moved["params"]["down"]["kernel"], kernel)
+    out, moved = conv.apply(variables, x, True, mutable=["params", "spectral"])
+    np.testing.assert_array_equal(moved["params"]["kernel"], kernel)
     variables = {"params": variables["params"], "spectral": moved["spectral"]}
   sigma = np.linalg.svd(kernel.reshape(-1, 5), compute_uv=False)[0]
   np.testing.assert_allclose(out, layers.conv_4x4_stride_2(x, kernel / sigma), atol=1e-4)
@@ -149,8 +146,9 @@ def test_an_untrained_base_generator_draws_with_contrast():
     generator = models.build(recipe, 2).generator
     key = jax.random.key(0)
     variables = jax.jit(generator.init, static_argnums=(2, 3))(key, speech, False, True)
-    (faces, _, _), _ = generator.apply(
-      variables, speech, True, False, rngs={"dropout": key}, mutable=["batch_stats", "spectral"]
+    draw = jax.jit(
+      functools.partial(generator.apply, train=True, deterministic=False, mutable=True)
     )
+    (faces, _, _), _ = draw(variables, speech, rngs={"dropout": key})
     std[name] = float(faces.std())
-  assert std["base"] > 0.2 > std["release"]
+  assert std["base"] > 0.15 > 0.05 > std["release"]

@@ -157,8 +157,8 @@ def _parameters(case, network):
   """(release name, our path) of every trained tensor."""
   tables = {"G": release._generator_table, "D": release._discriminator_table}
   state_dict = case.dicts["GD".index(network)]
-  for name, (collection, *path), kind in tables[network](state_dict):
-    if collection == "params" and kind != "sigma":
+  for name, (collection, *path), _ in tables[network](state_dict):
+    if collection == "params":
       yield name, path
 
 

@@ -27,7 +27,8 @@ class Checkpoints:
   """Checkpoints of a workdir: state, data iterator and config of a step in one.
 
   The latest is kept, and the best by `BEST` among those saved with held-out figures. Saving goes on
-  in the background; a checkpoint appears whole or not at all.
+  in the background, until the `with` block ends at the latest; a checkpoint appears whole or not at
+  all.
   """
 
   def __init__(self, workdir: Path):
@@ -87,8 +88,11 @@ class Checkpoints:
     )
     return restored["state"], restored["batches"]
 
-  def close(self) -> None:
-    """Waits until what was started is written."""
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    """Waits until what was started is written, also when training stops with an error."""
     self._manager.close()
 
 

@@ -170,10 +170,8 @@ def _batch_norm(name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
 
 
 def _spectral(name: str, path: Path, layer: str) -> Iterator[tuple[str, Path, str]]:
-  stats = ("spectral", *path, f"spectral_{layer}")
   yield name + SPECTRAL_NORM, ("params", *path, layer, "kernel"), "kernel"
-  yield f"{name}.module.weight_u", (*stats, f"{layer}/kernel/u"), "row"
-  yield name + SPECTRAL_NORM, (*stats, f"{layer}/kernel/sigma"), "sigma"
+  yield f"{name}.module.weight_u", ("spectral", *path, layer, "u"), "vector"
 
 
 def _variables(state_dict: StateDict, table: Iterator[tuple[str, Path, str]]) -> dict[str, Any]:
@@ -185,7 +183,7 @@ def _variables(state_dict: StateDict, table: Iterator[tuple[str, Path, str]]) ->
   return flax.traverse_util.unflatten_dict(flat)
 
 
-def _convert(state_dict: StateDict, name: str, kind: str) -> np.ndarray | np.floating:
+def _convert(state_dict: StateDict, name: str, kind: str) -> np.ndarray:
   tensor = np.asarray(state_dict[name], np.float32)
   match kind:
     case "kernel":  # PyTorch: (first axis, second, space); ours: (space, second, first)
@@ -195,11 +193,6 @@ def _convert(state_dict: StateDict, name: str, kind: str) -> np.ndarray | np.flo
       channels = state_dict[last].shape[0]
       tensor = tensor.reshape(len(tensor), channels, -1).transpose(0, 2, 1)
       return tensor.reshape(len(tensor), -1).T
-    case "row":
-      return tensor[None]
-    case "sigma":
-      u, v = (state_dict[name.removesuffix("_bar") + suffix] for suffix in ("_u", "_v"))
-      return np.float32(u @ tensor.reshape(len(tensor), -1) @ v)
   return tensor
 
 

@@ -33,13 +33,12 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
     raise UserError(f"--num_draws is {num_draws}; it must be at least 1.")
   config, identities = checkpoint.read_config(workdir)
   recordings = _recordings(speech)
-  checkpoints = checkpoint.open_existing(workdir)
   nets = models.build(config, len(identities))
   make_state = functools.partial(
     initialise, nets, build_optimizers(config), jax.random.key(0), config
   )
-  state, _ = checkpoints.restore(parallel.abstract(make_state))
-  checkpoints.close()
+  with checkpoint.open_existing(workdir) as checkpoints:
+    state, _ = checkpoints.restore(parallel.abstract(make_state))
   draw = generate.drawer(nets.generator)
   for path in tqdm.tqdm(recordings, "Drawing", unit=" recordings", disable=len(recordings) < 2):
     windows = [audio.condition(w, config.dataset.audio_steps) for w in _windows(path, config)]

@@ -86,7 +86,7 @@ def discriminator_step(
   discriminator = _update(state.discriminator, grads, optimizers.discriminator, stats)
   metrics = {f"d_loss/{name}": term for name, term in terms.items()}
   metrics |= {f"d_score/{name}": mean for name, mean in means.items()}
-  metrics["d_grad_norm"] = optax.global_norm(grads)
+  metrics["d_grad_norm"] = optax.tree.norm(grads)
   state = state.replace(generator=generator, discriminator=discriminator)
   return state, _pmean(metrics, axis_name)
 
@@ -128,7 +128,7 @@ def generator_step(
   grads = _pmean(grads, axis_name)
   generator = _update(state.generator, grads, optimizers.generator, stats)
   metrics = {f"g_loss/{name}": term for name, term in terms.items()}
-  metrics |= {"g_grad_norm": optax.global_norm(grads), "classifier_accuracy": accuracy}
+  metrics |= {"g_grad_norm": optax.tree.norm(grads), "classifier_accuracy": accuracy}
   state = state.replace(generator=generator, discriminator=discriminator)
   return state, _pmean(metrics, axis_name)
 

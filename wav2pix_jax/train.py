@@ -46,38 +46,37 @@ def train(config: ConfigDict, workdir: Path) -> None:
   optimizers = build_optimizers(config)
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(initialise, nets, optimizers, init_key, config)
-  checkpoints = checkpoint.Checkpoints(workdir)
-  if checkpoints.latest_step is None:
-    state = parallel.replicate(make_state())
-  else:
-    state, iterator_state = checkpoints.restore(parallel.abstract(make_state))
-    batches.set_state(iterator_state)
-    print(f"Going on from step {int(state.step)} in {workdir}.")
-  params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
-  print(parameter_overview.get_parameter_overview(params, include_stats=False))
-  print(f"{len(records)} records to train on, {len(held_out)} held out: {', '.join(identities)}.")
-
   step_on_devices = parallel.pmapped(
     functools.partial(
       train_step, nets=nets, optimizers=optimizers, weights=config.loss, axis_name=parallel.AXIS
     )
   )
   look = HeldOutLook(nets, held_out, config, identities, workdir)
-  with Log(workdir, int(state.step), config) as log:
-    for step in range(int(state.step) + 1, config.num_steps + 1):
-      state, metrics = step_on_devices(state, parallel.shard(next(batches)), root_key)
-      log.add(metrics)
-      last = step == config.num_steps
-      save = last or step % config.save_every == 0
-      if save or step % config.log_every == 0:
-        log.write(step)
-      figures: dict[str, float] = {}
-      if last or step % config.eval_every == 0:
-        figures, grid = look(state, step)
-        log.write_figures(step, figures, grid)
-      if save:
-        checkpoints.save(state, batches.get_state(), config, figures)
-  checkpoints.close()
+  with checkpoint.Checkpoints(workdir) as checkpoints:
+    if checkpoints.latest_step is None:
+      state = parallel.replicate(make_state())
+    else:
+      state, iterator_state = checkpoints.restore(parallel.abstract(make_state))
+      batches.set_state(iterator_state)
+      print(f"Going on from step {int(state.step)} in {workdir}.")
+    params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
+    print(parameter_overview.get_parameter_overview(params, include_stats=False))
+    print(f"{len(records)} records to train on, {len(held_out)} held out: {', '.join(identities)}.")
+
+    with Log(workdir, int(state.step), config) as log:
+      for step in range(int(state.step) + 1, config.num_steps + 1):
+        state, metrics = step_on_devices(state, parallel.shard(next(batches)), root_key)
+        log.add(metrics)
+        last = step == config.num_steps
+        save = last or step % config.save_every == 0
+        if save or step % config.log_every == 0:
+          log.write(step)  # stops a run that is not finite, so before any save
+        figures: dict[str, float] = {}
+        if last or step % config.eval_every == 0:
+          figures, grid = look(state, step)
+          log.write_figures(step, figures, grid)
+        if save:
+          checkpoints.save(state, batches.get_state(), config, figures)
   print(
     f"Trained to step {config.num_steps}. Last grid: {look.path(config.num_steps)}\n"
     "Draw from a recording:\n"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 WINDOW = 48  # samples
-KEEP_ONE_IN = 32  # of all windows; a shared stretch of 200 samples goes unseen once in 130
+KEEP_ONE_IN = 16  # of all windows; a shared stretch of 200 samples goes unseen once in 20,000
 CHANGES = 24  # of 47 between neighbours: a window of silence looks like any other
 
 

@@ -30,15 +30,15 @@ class Discriminator(nn.Module):
       train: keep the power iterations of the spectral norms.
     """
     # fmt: off
-    x = faces                                                             # [B, S, S, 3]
+    x = faces                                               # [B, S, S, 3]
     for i, width in enumerate(self.widths):
       shape = (4, 4, x.shape[-1], width)
-      layer = layers.Conv(layers.conv_4x4_stride_2, shape, name=f"down{i}")
-      x = nn.leaky_relu(layers.spectral(layer, True)(x, train), 0.2)
-    features = x                                                          # [B, 4, 4, C]
+      conv = layers.Conv(layers.conv_4x4_stride_2, shape, spectral_norm=True, name=f"down{i}")
+      x = nn.leaky_relu(conv(x, train), 0.2)
+    features = x                                            # [B, 4, 4, C]
     tiled = jnp.broadcast_to(embedding[:, None, None], (*x.shape[:3], embedding.shape[-1]))
-    x = jnp.concatenate([x, tiled], -1)                                   # [B, 4, 4, C + E]
-    layer = layers.Conv(layers.conv_4x4_to_point, (4, 4, x.shape[-1], 1), name="score")
-    x = layers.spectral(layer, self.last_spectral_norm)(x, train)
-    return x[:, 0, 0, 0], features
+    x = jnp.concatenate([x, tiled], -1)                     # [B, 4, 4, C + E]
+    shape, norm = (4, 4, x.shape[-1], 1), self.last_spectral_norm
+    conv = layers.Conv(layers.conv_4x4_to_point, shape, spectral_norm=norm, name="score")
+    return conv(x, train)[:, 0, 0, 0], features
     # fmt: on

@@ -60,14 +60,13 @@ class Upsampler(nn.Module):
 
     def up(convolve, x, width, name):
       shape = (4, 4, width, x.shape[-1])
-      layer = layers.Conv(convolve, shape, name=name)
-      return layers.spectral(layer, self.spectral_norm)(x, train)
+      return layers.Conv(convolve, shape, spectral_norm=self.spectral_norm, name=name)(x, train)
 
     # fmt: off
-    x = embedding[:, None, None]                                          # [B, 1, 1, E]
+    x = embedding[:, None, None]                            # [B, 1, 1, E]
     for i, width in enumerate(self.widths):
       convolve = layers.conv_transpose_4x4_stride_2 if i else layers.conv_transpose_4x4_from_point
-      x = up(convolve, x, width, f"up{i}")                                # [B, 4 * 2**i, 4 * 2**i, width]
+      x = up(convolve, x, width, f"up{i}")                  # [B, 4 * 2**i, 4 * 2**i, width]
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       if i < self.dropout_layers:

@@ -94,27 +94,51 @@ def conv_4x4_to_point(x: Array, kernel: Array) -> Array:
 
 
 class Conv(nn.Module):
-  """A convolution of this file with its kernel (and bias, for those of speech).
+  """A convolution of this file, with its kernel.
+
+  With spectral norm the kernel is divided by its largest singular value in every pass: one power
+  iteration each (release), kept in the collection "spectral" in training. The stored kernel stays
+  as it is; flax's `nn.SpectralNorm` divides it too, at initialisation. Rows and columns are the
+  release's, since every kernel here has last the axis that PyTorch has first.
 
   Attributes:
     convolve: a function of this file.
     kernel_shape: as that function's docstring gives it.
-    kernel_init: of the kernel; the bias starts at 0.
-    use_bias: one number per output channel.
+    use_bias: one number per output channel, from 0.
+    spectral_norm: as above.
   """
 
   convolve: Callable[[Array, Array], Array]
   kernel_shape: tuple[int, ...]
-  kernel_init: Callable[..., Array] = RELEASE_INIT
   use_bias: bool = False
+  spectral_norm: bool = False
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
+  def __call__(self, x: Array, train: bool) -> Array:
     """The convolution of x; shapes stand with the function."""
-    x = self.convolve(x, self.param("kernel", self.kernel_init, self.kernel_shape))
+    kernel = self.param("kernel", RELEASE_INIT, self.kernel_shape)
+    if self.spectral_norm:
+      kernel = self._divided_by_sigma(kernel, train)
+    x = self.convolve(x, kernel)
     if self.use_bias:
       x = x + self.param("bias", nn.initializers.zeros, (x.shape[-1],))
     return x
+
+  def _divided_by_sigma(self, kernel: Array, train: bool) -> Array:
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    u = self.variable("spectral", "u", self._random_unit, matrix.shape[-1:])
+    right = lax.stop_gradient(_unit(matrix @ u.value))
+    left = lax.stop_gradient(_unit(right @ matrix))
+    if train:
+      u.value = left
+    return kernel / (right @ matrix @ left)
+
+  def _random_unit(self, shape: tuple[int, ...]) -> Array:
+    return _unit(jax.random.normal(self.make_rng("params"), shape))
+
+
+def _unit(vector: Array) -> Array:
+  return vector / (jnp.linalg.norm(vector) + 1e-12)
 
 
 class BatchNorm(nn.Module):
@@ -151,18 +175,3 @@ class BatchNorm(nn.Module):
 
   def _pmean(self, x: Array) -> Array:
     return lax.pmean(x, self.axis_name) if self.axis_name else x
-
-
-def spectral(layer: nn.Module, enabled: bool) -> Callable[..., Array]:
-  """A layer whose kernel is divided by its largest singular value in every pass, if enabled.
-
-  One power iteration a pass, kept where `train` is true (the "spectral" collection); the stored
-  kernel stays as it is. Its rows and columns are the release's, since every kernel of this file has
-  last the axis that PyTorch has first.
-  """
-  if not enabled:
-    return lambda x, train: layer(x)
-  norm = nn.SpectralNorm(
-    layer, epsilon=1e-12, collection_name="spectral", name=f"spectral_{layer.name}"
-  )
-  return lambda x, train: norm(x, update_stats=train)

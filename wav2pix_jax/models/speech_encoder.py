@@ -36,14 +36,14 @@ class SpeechEncoder(nn.Module):
   def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
     """Embedding float32 [B, embedding] of conditioned speech float32 [B, T]."""
     # fmt: off
-    x = speech[..., None]                                                 # [B, T, 1]
+    x = speech[..., None]                                   # [B, T, 1]
     for i, width in enumerate(self.widths):
       shape = (15, x.shape[-1], width)
-      x = layers.Conv(layers.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x)
+      x = layers.Conv(layers.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x, train)
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
-      x = nn.leaky_relu(x, LEAKY_SLOPE)                                   # [B, (T - 2) // 4 + 1, width]
-    x = x.reshape(len(x), -1)                                             # [B, 4096] for 16,000 samples
+      x = nn.leaky_relu(x, LEAKY_SLOPE)                     # [B, (T - 2) // 4 + 1, width]
+    x = x.reshape(len(x), -1)                               # [B, 4096] for 16,000 samples
     x = nn.relu(nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x))
     x = nn.relu(nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense1")(x))
     return nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense2")(x)
