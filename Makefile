@@ -44,11 +44,13 @@ clean:
 
 # A stamp for each set of packages: made anew when the project's needs change.
 .venv/train.done: setup.cfg pyproject.toml | .venv/bin/python
-	$(call install,)
+	@echo "Installing into .venv: a minute or two."
+	@$(call install,)
 	@touch $@
 
 .venv/test.done: setup.cfg pyproject.toml | .venv/bin/python
-	$(call install,test eval)
+	@echo "Installing into .venv: a minute or two."
+	@$(call install,test eval)
 	@touch $@
 
 .venv/bin/python:

@@ -55,3 +55,17 @@ def clean(released, data_dir):
   config.dataset.source = str(released.folder)
   config.dataset.data_dir = str(data_dir)
   return data.prepare(config.dataset)
+
+
+def pytest_terminal_summary(terminalreporter):
+  """What tests recorded to be read: (title, line) properties."""
+  titles = {}
+  for reports in terminalreporter.stats.values():
+    for report in reports:
+      if getattr(report, "when", "") == "call":
+        for title, line in report.user_properties:
+          titles.setdefault(title, []).append(line)
+  for title, lines in titles.items():
+    terminalreporter.section(title)
+    for line in sorted(lines):
+      terminalreporter.line(line)

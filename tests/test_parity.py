@@ -56,25 +56,31 @@ def case(request):
   )
 
 
-def _worst(case, what, errors, tolerance):
-  """Prints the worst error and holds it against the tolerance."""
-  name = max(errors, key=errors.get)
-  print(f"\n{case.size} px, {what}: worst error {errors[name]:.1e} at {name} (limit {tolerance})")
-  assert errors[name] <= tolerance
+@pytest.fixture
+def worst(case, record_property):
+  """Holds the worst error against a tolerance; all of them are printed after the tests."""
+
+  def check(what, errors, tolerance):
+    name = max(errors, key=errors.get)
+    line = f"{case.size:3d} px, {what}: {errors[name]:.1e} at {name} (limit {tolerance:.0e})"
+    record_property("parity with the release, worst errors", line)
+    assert errors[name] <= tolerance
+
+  return check
 
 
 def _nchw(faces):
   return np.moveaxis(np.asarray(faces), -1, 1)
 
 
-def test_evaluation(case):
+def test_evaluation(case, worst):
   out = release.evaluate_imported(*case.dicts, case.batch[schema.SPEECH], case.batch[schema.FACE])
   out["fake"] = _nchw(out["fake"])
   errors = {k: np.abs(v - case.numbers[f"eval.{k}"]).max() for k, v in out.items()}
-  _worst(case, "evaluation outputs", errors, 1e-4)
+  worst("evaluation outputs", errors, 1e-4)
 
 
-def test_discriminator_features(case):
+def test_discriminator_features(case, worst):
   state = case.states[0]
   faces, embedding, _ = case.nets.generator.apply(
     state.generator.variables, case.batch[schema.SPEECH], False, True
@@ -83,10 +89,10 @@ def test_discriminator_features(case):
     state.discriminator.variables, faces, embedding, False
   )
   error = np.abs(features.mean((0, 1, 2)) - case.numbers["eval.D_fake_features_mean"]).max()
-  _worst(case, "features", {"D_fake_features_mean": error}, 1e-4)
+  worst("features", {"D_fake_features_mean": error}, 1e-4)
 
 
-def test_train_mode(case):
+def test_train_mode(case, worst):
   player = case.states[0].generator
   (faces, embedding, _), _ = case.nets.generator.apply(
     player.variables, case.batch[schema.SPEECH], True, True, mutable=list(player.stats)
@@ -95,10 +101,10 @@ def test_train_mode(case):
     "fake": np.abs(_nchw(faces) - case.numbers["train.fake"]).max(),
     "embedding": np.abs(embedding - case.numbers["train.embedding"]).max(),
   }
-  _worst(case, "train outputs", errors, 1e-4)
+  worst("train outputs", errors, 1e-4)
 
 
-def test_losses(case):
+def test_losses(case, worst):
   errors = {}
   for letter in "dg":
     for name, value in case.metrics.items():
@@ -107,7 +113,7 @@ def test_losses(case):
         expected = case.numbers[f"step.{letter.upper()}_loss_{term}"]
         errors[name] = abs(value / expected - 1)
   assert len(errors) == 7
-  _worst(case, "losses (relative)", errors, 1e-4)
+  worst("losses (relative)", errors, 1e-4)
 
 
 def _gradients(case):
@@ -120,7 +126,7 @@ def _gradients(case):
     yield network, jax.tree.map(lambda m: m / (1 - 0.5), table.opt_state[0].mu)
 
 
-def test_gradients(case):
+def test_gradients(case, worst):
   errors = {}
   for network, grads in _gradients(case):
     for name, path in _parameters(case, network):
@@ -128,10 +134,10 @@ def test_gradients(case):
         continue
       norm = np.linalg.norm(_at(grads, path))
       errors[f"{network}.{name}"] = abs(norm / case.numbers[f"step.{network}_grad_norm.{name}"] - 1)
-  _worst(case, "gradient norms (relative)", errors, 1e-3)
+  worst("gradient norms (relative)", errors, 1e-3)
 
 
-def test_updated_networks(case):
+def test_updated_networks(case, worst):
   before, _, after = case.states
   errors = {}
   for network, old, new in (
@@ -144,13 +150,13 @@ def test_updated_networks(case):
       change = np.abs(np.float64(_at(new, path)) - np.float64(_at(old, path))).sum()
       expected = case.numbers[f"after.{network}.{name}.sum_abs_change"]
       errors[f"{network}.{name}"] = abs(change / expected - 1)
-  _worst(case, "sums of absolute changes (relative)", errors, 1e-3)
+  worst("sums of absolute changes (relative)", errors, 1e-3)
 
   faces, _, _ = case.nets.generator.apply(
     after.generator.variables, case.batch[schema.SPEECH], False, True
   )
   error = np.abs(_nchw(faces) - case.numbers["after.eval.fake"]).max()
-  _worst(case, "faces after the step", {"after.eval.fake": error}, 1e-3)
+  worst("faces after the step", {"after.eval.fake": error}, 1e-3)
 
 
 def _parameters(case, network):

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,7 +203,8 @@ def test_no_tensorflow(released, tmp_path):
     "b = data.prepare(c.dataset); next(data.train_batches(data.load(b, 'train', 16), c, 4))\n"
     "assert 'tensorflow' not in sys.modules"
   )
-  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+  root = Path(__file__).parent.parent
+  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=root)
 
 
 def test_split_shares():
