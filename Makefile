@@ -12,22 +12,25 @@ PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
 CUDA := $(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\).*/\1/p')
 ACCELERATOR := $(if $(CUDA),$(if $(filter 12,$(CUDA)),cuda12,cuda13))
 empty :=
+extras = $(subst $(empty) ,$(comma),$(strip $(1) $(ACCELERATOR)))
 comma := ,
 install = $(BIN)/pip install --quiet --disable-pip-version-check \
-  --editable '.[$(subst $(empty) ,$(comma),$(strip $(1) $(ACCELERATOR)))]'
+  --editable '.$(if $(call extras,$(1)),[$(call extras,$(1))])'
 BIN := .venv/bin
 
-.PHONY: help train test format clean
+.PHONY: help train data-is-named test format clean
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
-train: .venv/train.done
+train: data-is-named .venv/train.done
+	$(BIN)/python main.py --config=configs/base.py \
+	  --config.dataset.name=clean --config.dataset.source="$(DATA)" $(FLAGS)
+
+data-is-named:
 	@if [ -z "$(DATA)" ]; then \
 	  echo "error: make train needs the published faces: make train DATA=<folder, .zip or .tar.xz>" >&2; \
 	  exit 2; fi
-	$(BIN)/python main.py --config=configs/base.py \
-	  --config.dataset.name=clean --config.dataset.source="$(DATA)" $(FLAGS)
 
 test: .venv/test.done
 	$(BIN)/ruff check .
@@ -43,17 +46,17 @@ clean:
 	rm -rf .venv build *.egg-info
 
 # A stamp for each set of packages: made anew when the project's needs change.
-.venv/train.done: setup.cfg pyproject.toml | .venv/bin/python
+.venv/train.done: setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv: a minute or two."
 	@$(call install,)
 	@touch $@
 
-.venv/test.done: setup.cfg pyproject.toml | .venv/bin/python
+.venv/test.done: setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv: a minute or two."
 	@$(call install,test eval)
 	@touch $@
 
-.venv/bin/python:
+.venv/bin/pip:
 	@if [ -z "$(PYTHON)" ]; then \
 	  echo "error: no Python 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python" >&2; \
 	  exit 2; fi
