@@ -7,6 +7,7 @@ python main.py --mode=sample --workdir=runs/base --speech=speech.wav
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -60,9 +61,27 @@ def run(argv: list[str]) -> None:
   try:
     main(argv)
   except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
-    sys.exit(2)
+    _leave(str(error))
+
+
+def parse(argv: list[str]) -> list[str]:
+  """Sets the flags and loads the config; what is wrong with them as in `run`."""
+  try:
+    rest = FLAGS(argv)
+    _ = FLAGS.config and FLAGS.config.is_locked  # a file that did not load says so when touched
+    return rest
+  except flags.Error as error:
+    _leave(f"{error}; see --help.")
+  except AttributeError as error:  # what a locked config raises
+    _leave(f"no config field {str(error).strip(chr(34))}; configs/base.py has them all.")
+  except OSError as error:
+    _leave(f"--config: {str(error).splitlines()[-1].strip()}.")
+
+
+def _leave(line: str) -> NoReturn:
+  print(f"error: {line}", file=sys.stderr)
+  sys.exit(2)
 
 
 if __name__ == "__main__":
-  app.run(run)
+  app.run(run, flags_parser=parse)

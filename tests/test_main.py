@@ -191,7 +191,14 @@ def test_sampling_from_the_held_out_recordings(run, tmp_path):
     (["--mode=sample", "--config=configs/base.py"], "does not go with"),
     (["--config=configs/base.py", "--config.dataset.name=nobody"], "choose from"),
     (["--config=configs/base.py", "--config.image_size=100"], "power of two"),
+    (["--config=configs/base.py", "--config.batch_size=0"], "a multiple of the number of devices"),
+    (["--config=configs/base.py", "--config.save_every=0"], "save_every is 0"),
+    (["--config=configs/base.py", "--config.image_size=big"], "invalid literal"),
+    (["--config=configs/base.py", "--config.loss.l3=1"], "no config field 'l3'"),
+    (["--config=configs/nothing.py"], "No such file"),
     (["--config=configs/base.py", "train"], "unexpected argument"),
+    (["--mode=fly"], "train|sample"),
+    (["--no_such_flag=1"], "Unknown command line flag"),
   ],
 )
 def test_mistakes_get_one_line(flags, words, released, tmp_path):

@@ -53,9 +53,9 @@ def process_batch_size(batch_size: int) -> int:
   Raises:
     UserError: the devices cannot share the batch evenly.
   """
-  if batch_size % jax.device_count():
+  devices = jax.device_count()
+  if batch_size < 1 or batch_size % devices:
     raise UserError(
-      f"batch_size is {batch_size}, which {jax.device_count()} devices cannot share evenly; "
-      f"take a multiple of {jax.device_count()}."
+      f"batch_size is {batch_size}; it must be a multiple of the number of devices, {devices}."
     )
   return batch_size // jax.process_count()

@@ -31,6 +31,9 @@ def train(config: ConfigDict, workdir: Path) -> None:
       gradients are not finite; checkpoints saved before stay.
   """
   models.check(config)
+  for field in ("num_steps", "log_every", "eval_every", "save_every"):
+    if config[field] < 1:
+      raise UserError(f"{field} is {config[field]}; it must be at least 1.")
   batch_size = parallel.process_batch_size(config.batch_size)
   builder = data.prepare(config.dataset)
   identities = data.identity_names(builder)
