@@ -11,8 +11,9 @@ def assign(units: Mapping[str, Mapping[int, int]]) -> dict[int, str]:
   """A split for every unit, about 80/10/10 of each identity's records, by a fixed rule.
 
   An identity's units go from largest to smallest (ties: lowest number first), each to the split
-  that then lacks most records of its share. An identity with three units or more has at least one
-  in each split: the smallest of train moves where there is none.
+  that then lacks most records of its share. Where a split would stay empty, train gives it its
+  smallest unit, as long as train keeps one: first validation, then test. A unit of two identities
+  goes where the later of them puts it.
 
   Args:
     units: identity -> unit -> number of records.
@@ -26,10 +27,9 @@ def assign(units: Mapping[str, Mapping[int, int]]) -> dict[int, str]:
     for unit in order:
       chosen[unit] = max(lacking, key=lacking.__getitem__)
       lacking[chosen[unit]] -= sizes[unit]
-    if len(order) >= len(SHARES):
-      for split in SHARES:
-        if split not in chosen.values():
-          smallest = [unit for unit in order if chosen[unit] == schema.TRAIN][-1]
-          chosen[smallest] = split
+    for split in (schema.VALIDATION, schema.TEST):
+      training = [unit for unit in order if chosen[unit] == schema.TRAIN]
+      if split not in chosen.values() and len(training) > 1:
+        chosen[training[-1]] = split
     splits |= chosen
   return splits

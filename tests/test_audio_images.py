@@ -113,8 +113,10 @@ def test_jpeg_is_close_and_keeps_colour_sharp():
 
 def test_grid_has_a_place_for_every_face(tmp_path):
   red, blue = (np.full((16, 16, 3), c, np.uint8) for c in ([255, 0, 0], [0, 0, 255]))
-  sheet = images.grid([[red, blue, red], [blue]], ["first", "second"])
+  sheet = images.grid([[red, blue, red], [blue]], ["1st", "2nd"])
   assert sheet.shape == (2 * (16 + images.LABEL_HEIGHT), 48, 3)
+  wide = images.grid([[red]], ["a label wider than its face"])
+  assert wide.shape[1] > 100
   np.testing.assert_array_equal(sheet[images.LABEL_HEIGHT :][:16, 16:32], blue)
   np.testing.assert_array_equal(sheet[-16:, :16], blue)
   images.save_png(tmp_path / "deep" / "grid.png", sheet)

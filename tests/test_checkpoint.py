@@ -65,10 +65,28 @@ def test_a_workdir_without_a_checkpoint_is_named(tmp_path):
   for workdir in (tmp_path, tmp_path / "missing"):
     with pytest.raises(UserError, match="no checkpoint"):
       checkpoint.open_existing(workdir)
-    with pytest.raises(UserError, match=r"no config\.json"):
+    with pytest.raises(UserError, match="No such file"):
       checkpoint.read_config(workdir)
   assert not (tmp_path / "missing").exists()
   assert not list(tmp_path.iterdir())
+
+
+def test_a_damaged_config_or_checkpoint_is_named(config, make_state, tmp_path):
+  for text, words in [("{", "damaged"), ("{}", "not the config of a run")]:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=words):
+      checkpoint.read_config(tmp_path)
+  with checkpoint.Checkpoints(tmp_path) as checkpoints:
+    _save(checkpoints, make_state(), 1, config, None)
+  for path in (tmp_path / "checkpoints" / "1" / "state").rglob("*"):
+    if path.is_file():
+      path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  with (
+    checkpoint.open_existing(tmp_path) as checkpoints,
+    pytest.raises(UserError, match="could not be read") as error,
+  ):
+    checkpoints.restore(parallel.abstract(make_state))
+  assert "\n" not in str(error.value)
 
 
 def test_config_comes_back(config, tmp_path):
@@ -80,7 +98,11 @@ def test_config_comes_back(config, tmp_path):
 
 
 def test_only_some_fields_may_change(config, tmp_path):
+  config.seed = 9  # before the first checkpoint nothing is lost by a change
   checkpoint.write_config(tmp_path, config, ["ada", "bo"])
+  config.seed = 0
+  checkpoint.write_config(tmp_path, config, ["ada", "bo"])
+  (tmp_path / "checkpoints" / "3").mkdir(parents=True)
   config.num_steps, config.log_every, config.dataset.source = 5, 1, "elsewhere"
   checkpoint.write_config(tmp_path, config, ["ada", "bo"])
   assert checkpoint.read_config(tmp_path)[0].num_steps == 5

@@ -42,6 +42,8 @@ def test_one_identity_cannot_train(records, config):
   )
   with pytest.raises(UserError, match="one identity"):
     data.train_batches(only, config, 4)
+  config.loss.mismatched = 0.0
+  assert schema.MISMATCHED_FACE not in next(data.train_batches(only, config, 4))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +152,7 @@ def test_silence_makes_no_nan(records, config):
 
 
 def test_flip_mirrors_some_faces_and_nothing_else(records, config):
+  config.loss.mismatched = 0.0
   plain = next(data.train_batches(records, config, 32))
   config.dataset.flip = True
   flipped = next(data.train_batches(records, config, 32))

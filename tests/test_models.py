@@ -134,6 +134,13 @@ def test_batch_norm_keeps_the_unbiased_variance():
   np.testing.assert_allclose(out.reshape(-1, 2), expected, atol=1e-5)
 
 
+def test_batch_norm_of_a_single_value_stays_finite():
+  norm = layers.BatchNorm()
+  x = _normal(1, 2)
+  _, moved = norm.init_with_output(jax.random.key(0), x, True)
+  assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moved))
+
+
 def test_an_untrained_base_generator_draws_with_contrast():
   """Gray pictures are the release's open complaint: nearly no gain through its layers."""
   config = base.get_config()

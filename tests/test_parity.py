@@ -196,6 +196,9 @@ def test_config_release_builds_the_imported_networks(case):
 
 
 def test_missing_tensors_are_listed():
+  for reader in (release.import_generator, release.import_discriminator):
+    with pytest.raises(UserError, match="lacks net"):
+      reader({})
   _, generator, discriminator = parity_formula.load(64)
   del generator["audio_embedding.fc.2.bias"], generator["aux_classifier.net.1.running_var"]
   with pytest.raises(UserError, match="fc.2.bias, aux_classifier.net.1.running_var"):

@@ -17,8 +17,10 @@ import pytest
 import small_release
 import tensorflow_datasets as tfds
 from PIL import Image
+from tensorflow_datasets.core.download.checksums import load_url_infos
 
 from data_builders import splits
+from data_builders.youtubers import clips, release_files
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
 from wav2pix_jax import data, images, schema
 from wav2pix_jax.errors import UserError
@@ -31,7 +33,7 @@ def _records(builder, split):
 
 
 def _truth(released, record):
-  identity, number = record[schema.ID].decode().split("/")
+  _, identity, number = record[schema.ID].decode().split("/")
   return released.cuts[identity, int(number)]
 
 
@@ -48,7 +50,7 @@ def test_released_keeps_every_pair_and_the_published_splits(released, config):
       assert abs(record["instant"] - middle) <= record["instant_error"]
       seen.add(record["id"])
       where = released.folder / "dataset" / split
-      assert list(where.rglob(f"*_{record['id'].decode().split('/')[1]}.wav"))
+      assert list(where.rglob(f"*_{record['id'].decode().split('/')[-1]}.wav"))
   assert len(seen) == len(released.cuts)
 
 
@@ -151,8 +153,9 @@ def test_other_content_is_another_dataset(config, tmp_path):
 
 
 def test_download_records_the_checksum(released, tmp_path, monkeypatch):
-  """The release's archive over HTTP, from loopback; then a changed archive is refused."""
+  """The release's archive over HTTP, from loopback; later a changed archive is refused."""
   archive = _archive("zip", released.folder, tmp_path / "release.zip")
+  monkeypatch.setenv("NO_PROXY", "127.0.0.1")
   handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
   with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -165,8 +168,11 @@ def test_download_records_the_checksum(released, tmp_path, monkeypatch):
     builder = data.prepare(dataset)
     assert sum(s.num_examples for s in builder.info.splits.values()) == len(released.cuts)
     assert url in checksums.read_text()
+    monkeypatch.setattr(youtubers.Builder, "url_infos", load_url_infos(checksums))  # a new process
+    _archive("zip", small_release.make(tmp_path / "other", 1, 6).folder, archive)
+    with pytest.raises(UserError, match="could not be prepared.*checksum"):
+      data.prepare(_dataset("released", "", tmp_path / "later"))
     server.shutdown()
-  assert archive.exists()
 
 
 def _dataset(name, source, data_dir):
@@ -180,18 +186,26 @@ def _dataset(name, source, data_dir):
 def test_bad_sources_are_named_and_leave_nothing(tmp_path):
   (tmp_path / "empty").mkdir()
   (tmp_path / "text.zip").write_text("not an archive")
-  small = small_release.make(tmp_path / "rates", 1, 6)
-  wav = next(small.folder.rglob("*.wav"))
-  small_release.write_wav(wav, np.zeros(8_000), rate=8_000)
+  for name, samples, rate in [("rates", 8_000, 8_000), ("nothing", 0, 16_000)]:
+    wav = next(small_release.make(tmp_path / name, 1, 6).folder.rglob("*.wav"))
+    small_release.write_wav(wav, np.zeros(samples), rate)
+  good = small_release.make(tmp_path / "good", 1, 6).folder
+  whole = _archive("xz", good, tmp_path / "whole.tar.xz").read_bytes()
+  (tmp_path / "short.tar.xz").write_bytes(whole[: len(whole) // 2])
+  (tmp_path / "flipped.tar.xz").write_bytes(whole[:900] + b"?" * 99 + whole[999:])
   for source, words in [
     ("missing.zip", "cannot be read"),
     ("empty", "no pairs of face and speech"),
     ("text.zip", "cannot be read"),
     ("rates", r"expected \(16000, 1, 2\)"),
+    ("nothing", "holds no samples"),
+    ("short.tar.xz", "cannot be read"),
+    ("flipped.tar.xz", "cannot be read"),
   ]:
     dataset = _dataset("clean", str(tmp_path / source), tmp_path / "data")
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(UserError, match=words) as error:
       data.prepare(dataset)
+    assert "\n" not in str(error.value)
   assert not list((tmp_path / "data").rglob("*.array_record*"))
 
 
@@ -205,6 +219,61 @@ def test_no_tensorflow(released, tmp_path):
   )
   root = Path(__file__).parent.parent
   subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=root)
+
+
+@pytest.mark.parametrize("videos", [1, 2])
+def test_few_groups_and_numbers_that_restart(videos, tmp_path):
+  """One recording of each identity cannot be split; two give a validation split and no test."""
+  small = small_release.make(tmp_path / "small", videos, 7)
+  for split in ("train", "test"):  # number each folder from 0
+    for folder in (small.folder / "dataset" / split).glob("*"):
+      for kind in ("cropped_face_frame", "preprocessed_frame"):
+        files = sorted(folder.glob(f"{kind}_*"), key=lambda path: int(path.stem.split("_")[-1]))
+        for i, path in enumerate(files):
+          path.rename(path.with_name(f"{kind}_{i}{path.suffix}"))
+  dataset = _dataset("clean", str(small.folder), tmp_path / "data")
+  builder = data.prepare(dataset)
+  splits_found = set(builder.info.splits)
+  if videos == 1:
+    assert splits_found == {"train"}
+    with pytest.raises(UserError, match="no held-out split"):
+      data.held_out_split(builder)
+  else:
+    assert splits_found == {"train", "validation"}
+    assert data.held_out_split(builder) == "validation"
+  ids = [record["id"] for split in splits_found for record in _records(builder, split)]
+  assert len(ids) == len(set(ids)) == len({(c.video, c.clip) for c in small.cuts.values()})
+
+
+def test_one_image_at_two_instants_claims_no_certainty():
+  """And does not spoil what the grid says of the other faces."""
+  rng = np.random.default_rng(0)
+  recording = small_release.speech(rng, 20 * 16_000)
+
+  def pair(number, face, start):
+    return release_files.Pair("train", "ada", number, face, recording[start : start + 16_000])
+
+  starts = {i: i * 16_000 + 777 for i in range(16)}
+  chunks = {i: [s, s + 7_000, s + 20_000, s + 33_000, s + 48_000] for i, s in starts.items()}
+  pairs = [pair(i * 5 + j, b"%d" % i, s) for i, of in chunks.items() for j, s in enumerate(of)]
+  sound = {clip.face: clip for clip in clips.recover(pairs).clips}
+  twice = [*pairs, *(pair(900 + j, b"0", s) for j, s in enumerate(chunks[12]))]
+  spoiled = {clip.face: clip for clip in clips.recover(twice).clips}
+  assert spoiled[b"0"].instant_error > 16_000
+  for face in spoiled.keys() - {b"0"}:
+    assert spoiled[face].instant_error == sound[face].instant_error == 0
+    assert len(spoiled[face].speech) == 64_000
+
+
+def test_one_image_of_two_identities_is_two_records_in_one_group():
+  rng = np.random.default_rng(0)
+  pairs = [
+    release_files.Pair("train", who, i, b"same", small_release.speech(rng, 16_000))
+    for i, who in enumerate(("ada", "bo"))
+  ]
+  found = clips.recover(pairs).clips
+  assert [clip.identity for clip in found] == ["ada", "bo"]
+  assert found[0].unit == found[1].unit
 
 
 def test_split_shares():

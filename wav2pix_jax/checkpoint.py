@@ -1,6 +1,8 @@
 """What a run keeps in its workdir: checkpoints (the one file that names Orbax) and its config."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +65,16 @@ class Checkpoints:
       config: of the run.
       held_out: figures at this step, by which the best is chosen; empty: none were taken.
     """
-    self._manager.save(
-      int(state.step),
-      args=ocp.args.Composite(
-        state=ocp.args.StandardSave(state),
-        batches=ocp.args.JsonSave(iterator_state),
-        config=ocp.args.JsonSave(json.loads(config.to_json())),
-      ),
-      metrics=held_out or None,
-    )
+    with self._in_one_line("could not be written"):
+      self._manager.save(
+        int(state.step),
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(state),
+          batches=ocp.args.JsonSave(iterator_state),
+          config=ocp.args.JsonSave(as_dict(config)),
+        ),
+        metrics=held_out or None,
+      )
 
   def restore(self, abstract: GanState) -> tuple[GanState, dict]:
     """State and iterator state of the latest checkpoint.
@@ -80,12 +83,13 @@ class Checkpoints:
       abstract: shapes, dtypes and placement (`parallel.abstract`); devices may be others than
         those that saved.
     """
-    restored = self._manager.restore(
-      self.latest_step,
-      args=ocp.args.Composite(
-        state=ocp.args.StandardRestore(abstract), batches=ocp.args.JsonRestore()
-      ),
-    )
+    with self._in_one_line("could not be read"):
+      restored = self._manager.restore(
+        self.latest_step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardRestore(abstract), batches=ocp.args.JsonRestore()
+        ),
+      )
     return restored["state"], restored["batches"]
 
   def __enter__(self) -> "Checkpoints":
@@ -93,7 +97,17 @@ class Checkpoints:
 
   def __exit__(self, *error: Any) -> None:
     """Waits until what was started is written, also when training stops with an error."""
-    self._manager.close()
+    with self._in_one_line("could not be written"):
+      self._manager.close()
+
+  @contextlib.contextmanager
+  def _in_one_line(self, what: str) -> Iterator[None]:
+    """What Orbax raises of files it cannot write or read, as one line."""
+    try:
+      yield
+    except (OSError, ValueError, KeyError) as error:
+      reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+      raise UserError(f"checkpoint in {self._manager.directory} {what} ({reason}).") from error
 
 
 def open_existing(workdir: Path) -> Checkpoints:
@@ -109,32 +123,46 @@ def open_existing(workdir: Path) -> Checkpoints:
   raise UserError(f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}.")
 
 
+def as_dict(config: ConfigDict) -> dict[str, Any]:
+  """A config as `config.json` has it."""
+  return json.loads(config.to_json())
+
+
+def refuse_changes(workdir: Path, new: dict[str, Any]) -> None:
+  """Refuses to go on with a run under another config.
+
+  Raises:
+    UserError: the workdir has a checkpoint and its `config.json` differs from `new` in more than
+      `MAY_CHANGE`; each difference is named.
+  """
+  if not any((workdir / "checkpoints").glob("[0-9]*")):
+    return
+  before, after = _flatten(_read(workdir)), _flatten(new)
+  changed = [
+    f"{name}: {before.get(name)!r} -> {after[name]!r}"
+    for name in sorted(after)
+    if before.get(name) != after[name] and name not in MAY_CHANGE
+  ]
+  if changed:
+    raise UserError(
+      f"{workdir} holds a run with another config ({'; '.join(changed)}); go on with the saved "
+      "values or start anew in another --workdir."
+    )
+
+
 def write_config(workdir: Path, config: ConfigDict, identities: list[str]) -> None:
   """Writes `config.json`: the resolved config, and who the labels stand for.
 
   Raises:
-    UserError: the workdir holds a run whose config differs in more than `MAY_CHANGE`, each
-      difference named; or it cannot be written.
+    UserError: as `refuse_changes`, or the workdir cannot be written.
   """
-  new = json.loads(config.to_json()) | {IDENTITIES: identities}
-  path = workdir / "config.json"
-  if path.exists():
-    before, after = _flatten(json.loads(path.read_text())), _flatten(new)
-    changed = [
-      f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
-      for name in sorted(before.keys() | after.keys())
-      if before.get(name) != after.get(name) and name not in MAY_CHANGE
-    ]
-    if changed:
-      raise UserError(
-        f"{workdir} holds a run with another config ({'; '.join(changed)}); go on with the saved "
-        "values or start anew in another --workdir."
-      )
+  new = as_dict(config) | {IDENTITIES: identities}
+  refuse_changes(workdir, new)
   try:
     workdir.mkdir(parents=True, exist_ok=True)
-    incomplete = path.with_suffix(".incomplete")
+    incomplete = workdir / "config.json.incomplete"
     incomplete.write_text(json.dumps(new, indent=2) + "\n")
-    incomplete.rename(path)
+    incomplete.rename(workdir / "config.json")
   except OSError as error:
     raise UserError(f"{workdir}: cannot be written ({error.strerror}); name another.") from error
 
@@ -145,12 +173,22 @@ def read_config(workdir: Path) -> tuple[ConfigDict, list[str]]:
   Raises:
     UserError: the workdir holds no run.
   """
-  try:
-    saved = json.loads((workdir / "config.json").read_text())
-  except OSError as error:
-    raise UserError(f"{workdir}: no config.json here; name the workdir of a run.") from error
+  saved = _read(workdir)
   identities = saved.pop(IDENTITIES)
   return ConfigDict(saved).lock(), identities
+
+
+def _read(workdir: Path) -> dict[str, Any]:
+  path = workdir / "config.json"
+  try:
+    saved = json.loads(path.read_text())
+  except OSError as error:
+    raise UserError(f"{path}: {error.strerror}; name the workdir of a run.") from error
+  except ValueError as error:
+    raise UserError(f"{path}: damaged ({error}).") from error
+  if IDENTITIES not in saved:
+    raise UserError(f"{path}: not the config of a run.")
+  return saved
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -14,6 +14,7 @@ import grain
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
+from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
 from wav2pix_jax import audio, images, schema
@@ -42,14 +43,15 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
     data_dir=os.path.expanduser(dataset.data_dir),
     file_format="array_record",
   )
-  first_download = not dataset.source and youtubers.URL not in builder.url_infos
+  first_download = not dataset.source and youtubers.URL not in (builder.url_infos or {})
   try:
     builder.download_and_prepare(
       download_config=tfds.download.DownloadConfig(register_checksums=first_download)
     )
-  except (tfds.download.DownloadError, OSError) as error:
+  except (tfds.download.DownloadError, NonMatchingChecksumError, OSError) as error:
+    reason = str(error).partition("\n")[0]
     raise UserError(
-      f"dataset {builder.info.full_name} could not be prepared in {dataset.data_dir} ({error}); "
+      f"dataset {builder.info.full_name} could not be prepared in {dataset.data_dir} ({reason}); "
       "where the download is what failed, name a copy with --config.dataset.source=PATH."
     ) from error
   return builder
@@ -66,8 +68,17 @@ def identity_names(builder: tfds.core.DatasetBuilder) -> list[str]:
 
 
 def held_out_split(builder: tfds.core.DatasetBuilder) -> str:
-  """Where training may look at speech it does not learn from; `test` only without `validation`."""
-  return schema.VALIDATION if schema.VALIDATION in builder.info.splits else schema.TEST
+  """Where training may look at speech it does not learn from; `test` only without `validation`.
+
+  Raises:
+    UserError: there is none.
+  """
+  for split in (schema.VALIDATION, schema.TEST):
+    if split in builder.info.splits:
+      return split
+  raise UserError(
+    f"dataset {builder.info.full_name} has no held-out split: there is too little of each identity."
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +151,11 @@ def _write_arrays(
         stop += len(record[schema.SPEECH])
         table.append((stop, record[schema.IDENTITY], record[schema.INSTANT]))
     np.save(incomplete / "table.npy", np.array(table, np.int64))
-    incomplete.rename(folder)
+    try:
+      incomplete.rename(folder)
+    except OSError:
+      if not folder.exists():  # else another run was faster
+        raise
 
 
 def train_batches(
@@ -154,7 +169,7 @@ def train_batches(
 
   Args:
     records: to learn from.
-    config: for `seed` and `dataset.*`.
+    config: for `seed`, `dataset.*` and whether `loss.mismatched` has weight.
     batch_size: of this process; batch i of process p is part p of global batch i.
     process_index: which of the processes this is.
     process_count: how many share the global batch.
@@ -167,22 +182,23 @@ def train_batches(
     .seed(config.seed)
     .shuffle()
     .repeat()
-    .random_map(_TrainExample(records, config.dataset))
+    .random_map(_TrainExample(records, config))
     .batch(batch_size)[process_index::process_count]
     .to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8))
   )
 
 
 class _TrainExample(grain.transforms.RandomMap):
-  """A record as an example: a window of its speech, its face, and somebody else's."""
+  """A record as an example: a window of its speech, its face, and (if used) somebody else's."""
 
-  def __init__(self, records: Records, dataset: Any):
+  def __init__(self, records: Records, config: Any):
     self._records = records
-    self._dataset = dataset
+    self._dataset = config.dataset
+    self._mismatched = bool(config.loss.mismatched)
     self._others = [
       np.flatnonzero(records.identity != who) for who in range(records.identity.max() + 1)
     ]
-    if not all(map(len, self._others)):
+    if self._mismatched and not all(map(len, self._others)):
       raise UserError("the training records show one identity only; mismatched faces need two.")
 
   def random_map(self, element: Example, rng: np.random.Generator) -> Example:
@@ -192,12 +208,14 @@ class _TrainExample(grain.transforms.RandomMap):
     else:
       jitter = int(rng.integers(-JITTER, JITTER, endpoint=True))
       start = centred_start(length, window, int(element[schema.INSTANT]) + jitter)
-    other = self._records.faces[rng.choice(self._others[element[schema.IDENTITY]])]
-    faces = [element[schema.FACE], other]
-    if self._dataset.flip:
-      faces = [face[:, ::-1] if rng.random() < 0.5 else face for face in faces]
-    example = _example(element, start, faces[0], self._dataset)
-    return {**example, schema.MISMATCHED_FACE: images.to_float(faces[1])}
+    example = _example(element, start, self._flipped(element[schema.FACE], rng), self._dataset)
+    if self._mismatched:
+      other = self._records.faces[rng.choice(self._others[element[schema.IDENTITY]])]
+      example[schema.MISMATCHED_FACE] = images.to_float(self._flipped(other, rng))
+    return example
+
+  def _flipped(self, face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return face[:, ::-1] if self._dataset.flip and rng.random() < 0.5 else face
 
 
 def held_out_examples(records: Records, dataset: Any, count: int) -> Example:

@@ -11,7 +11,7 @@ import numpy as np
 from wav2pix_jax import images
 from wav2pix_jax.models.generator import Generator
 
-BATCH = 64  # windows at a time; the last ones are padded to it, so that one program serves all
+BATCH = 64  # windows at a time
 
 
 def key(seed: int, *parts: str | int) -> jax.Array:
@@ -26,12 +26,13 @@ def key(seed: int, *parts: str | int) -> jax.Array:
 def drawer(
   generator: Generator,
 ) -> Callable[[Any, np.ndarray, Sequence[jax.Array]], tuple[np.ndarray, np.ndarray]]:
-  """A function that draws, compiled once: (variables, speech, keys) -> (faces, logits).
+  """A function that draws: (variables, speech, keys) -> (faces, logits).
 
   Its arguments are the generator's variables; conditioned speech, float32 [N, T]; and N keys, one
   for each face, so that a face does not depend on which others are drawn with it. Normalisation
   uses the running statistics, dropout stays on. It returns faces, uint8 [N, S, S, 3], and the
-  auxiliary classifier's logits, float32 [N, identities].
+  auxiliary classifier's logits, float32 [N, identities]. It compiles once for each power of two up
+  to `BATCH`, to which N is padded.
   """
 
   def draw_one(variables, window, key):
@@ -43,7 +44,7 @@ def drawer(
 
   def draw(variables, speech, keys):
     faces, logits = [], []
-    size = min(BATCH, len(speech))
+    size = min(BATCH, 1 << (len(speech) - 1).bit_length())
     for start in range(0, len(speech), size):
       picked = np.arange(start, start + size).clip(max=len(speech) - 1)
       keys_now = jnp.stack([keys[i] for i in picked])

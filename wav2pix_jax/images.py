@@ -44,17 +44,17 @@ def to_uint8(face: np.ndarray) -> np.ndarray:
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndarray:
-  """Faces laid out in rows, each row under its label: uint8 [H, W, 3].
+  """Faces laid out in rows, each row under its label in full: uint8 [H, W, 3].
 
   Args:
     rows: R rows of up to C faces, uint8 [S, S, 3] of one size; shorter rows end in white.
     labels: R lines of text.
   """
   size = rows[0][0].shape[0]
-  width = size * max(map(len, rows))
+  font = ImageFont.load_default(LABEL_HEIGHT - 4)
+  width = max(size * max(map(len, rows)), *(int(font.getlength(text)) + 4 for text in labels))
   sheet = Image.new("RGB", (width, (size + LABEL_HEIGHT) * len(rows)), "white")
   draw = ImageDraw.Draw(sheet)
-  font = ImageFont.load_default(LABEL_HEIGHT - 4)
   for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
     top = i * (size + LABEL_HEIGHT)
     draw.text((2, top), label, fill="black", font=font)

@@ -54,13 +54,8 @@ def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
   return _variables(state_dict, _discriminator_table(state_dict))
 
 
-def networks(
-  generator: StateDict,
-  discriminator: StateDict,
-  dropout: float = 0.5,
-  axis_name: str | None = None,
-) -> Networks:
-  """The release's networks at the widths of a checkpoint; arguments as in `models.build`."""
+def networks(generator: StateDict, discriminator: StateDict, dropout: float = 0.5) -> Networks:
+  """The release's networks at the widths of a checkpoint, for one device."""
   blocks = [f"audio_embedding.disc.{i}.conv.weight" for i in range(_encoder_blocks(generator))]
   ups, downs = _spectral_layers(generator, "netG"), _spectral_layers(discriminator, "netD_1")
   return Networks(
@@ -70,13 +65,11 @@ def networks(
         hidden=generator["audio_embedding.fc.0.weight"].shape[0],
         embedding=generator["audio_embedding.fc.4.weight"].shape[0],
         batch_norm=True,
-        axis_name=axis_name,
       ),
       AuxiliaryClassifier(
         hidden=generator["aux_classifier.net.0.weight"].shape[0],
         identities=generator["aux_classifier.net.3.weight"].shape[0],
         batch_norm=True,
-        axis_name=axis_name,
       ),
       Upsampler(
         widths=tuple(generator[up + SPECTRAL_NORM].shape[1] for up in ups[:-1]),
@@ -129,7 +122,8 @@ def evaluate_imported(
       "D_real_score": real_score,
     }
 
-  out = evaluate(generator, discriminator, np.float32(speech), np.float32(faces))
+  with jax.default_matmul_precision("highest"):  # a GPU's TF32 would be too coarse to compare
+    out = evaluate(generator, discriminator, np.float32(speech), np.float32(faces))
   return jax.tree.map(np.asarray, out)
 
 
@@ -207,4 +201,6 @@ def _spectral_layers(state_dict: StateDict, prefix: str) -> list[str]:
     for name in state_dict
     if name.startswith(prefix + ".") and name.endswith(SPECTRAL_NORM)
   ]
+  if not names:
+    raise UserError(f"the release checkpoint lacks {prefix}.*{SPECTRAL_NORM}.")
   return sorted(names, key=lambda name: [int(part) for part in name.split(".")[1:]])

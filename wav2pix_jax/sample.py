@@ -11,13 +11,15 @@ from wav2pix_jax import audio, checkpoint, generate, images, models, parallel, s
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.state import build_optimizers, initialise
 
+GRID_COLUMNS = 10  # seconds side by side
+
 
 def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) -> None:
   """Draws a face for each second of each recording, `num_draws` times, with dropout on.
 
-  Writes `<recording>_<window>_<draw>.png` for every face and `<recording>_grid.png` (a row for
-  each draw, a column for each second) into `out`. A face depends on the seed, the recording's file
-  name, the window and the draw, and on nothing else.
+  Writes `<recording>_<second>_<draw>.png` for every face and `<recording>_grid.png`, a labelled
+  sheet of them all, into `out`; recordings that differ only in their ending keep it in the name. A
+  face depends on the seed, the recording's file name, the second and the draw, and on nothing else.
 
   Args:
     workdir: of a run with a checkpoint; the latest is used.
@@ -29,10 +31,9 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   Raises:
     UserError: no checkpoint, no such recording, or one that cannot be read.
   """
-  if num_draws < 1:
-    raise UserError(f"--num_draws is {num_draws}; it must be at least 1.")
   config, identities = checkpoint.read_config(workdir)
-  recordings = _recordings(speech)
+  speech_of = {path: _windows(path, config) for path in _recordings(speech)}
+  stems = [path.stem for path in speech_of]
   nets = models.build(config, len(identities))
   make_state = functools.partial(
     initialise, nets, build_optimizers(config), jax.random.key(0), config
@@ -40,21 +41,35 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   with checkpoint.open_existing(workdir) as checkpoints:
     state, _ = checkpoints.restore(parallel.abstract(make_state))
   draw = generate.drawer(nets.generator)
-  for path in tqdm.tqdm(recordings, "Drawing", unit=" recordings", disable=len(recordings) < 2):
-    windows = [audio.condition(w, config.dataset.audio_steps) for w in _windows(path, config)]
-    count = len(windows)
-    keys = [generate.key(seed, path.name, w, d) for d in range(num_draws) for w in range(count)]
-    faces, _ = draw(state.generator.variables, np.stack(windows * num_draws), keys)
-    rows = np.split(faces, num_draws)
-    for d, row in enumerate(rows):
-      for w, face in enumerate(row):
-        images.save_png(out / f"{path.stem}_{w:04d}_{d:02d}.png", face)
-    labels = [f"draw {d}: seconds 0 to {count - 1} of {path.name}" for d in range(num_draws)]
-    images.save_png(out / f"{path.stem}_grid.png", images.grid([list(r) for r in rows], labels))
+  out.mkdir(parents=True, exist_ok=True)
+  for path, windows in tqdm.tqdm(speech_of.items(), "Drawing", unit=" recordings"):
+    keys = [
+      generate.key(seed, path.name, w, d) for d in range(num_draws) for w in range(len(windows))
+    ]
+    conditioned = np.stack([audio.condition(w, config.dataset.audio_steps) for w in windows])
+    faces, _ = draw(state.generator.variables, np.tile(conditioned, (num_draws, 1)), keys)
+    name = path.stem if stems.count(path.stem) == 1 else path.name
+    draws = np.split(faces, num_draws)
+    for d, drawn in enumerate(draws):
+      for w, face in enumerate(drawn):
+        images.save_png(out / f"{name}_{w:04d}_{d:02d}.png", face)
+    grid = out / f"{name}_grid.png"
+    images.save_png(grid, _grid(path.name, draws))
   print(
-    f"Step {int(state.step)} of {workdir}: drew from {len(recordings)} recordings into {out} "
-    f"(seed {seed}); look at {out / f'{recordings[-1].stem}_grid.png'}."
+    f"Step {int(state.step)} of {workdir}: drew from {len(speech_of)} recordings into {out} "
+    f"(seed {seed}); look at {grid}."
   )
+
+
+def _grid(name: str, draws: list[np.ndarray]) -> np.ndarray:
+  """All draws of a recording, each stretch of seconds in a band of rows: uint8 [H, W, 3]."""
+  rows, labels = [], []
+  for start in range(0, len(draws[0]), GRID_COLUMNS):
+    for d, drawn in enumerate(draws):
+      row = list(drawn[start : start + GRID_COLUMNS])
+      rows.append(row)
+      labels.append(f"{name}: seconds {start} to {start + len(row)}, draw {d}")
+  return images.grid(rows, labels)
 
 
 def _recordings(speech: Path) -> list[Path]:

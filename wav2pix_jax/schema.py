@@ -19,7 +19,7 @@ Example (what `data.py` makes of records) and batch (the same with B in front):
 | --- | --- | --- |
 | `speech` | float32 [window_samples] | conditioned: [-1.95, 1.95], silence is 0 |
 | `face` | float32 [S, S, 3] | [-1, 1], RGB |
-| `mismatched_face` | float32 [S, S, 3] | a face of another identity, [-1, 1], RGB |
+| `mismatched_face` | float32 [S, S, 3] | another identity's, if the loss has that term, [-1, 1] |
 | `identity` | int32 [] | [0, number of identities) |
 """
 

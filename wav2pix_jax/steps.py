@@ -40,7 +40,8 @@ def train_step(
 
   Returns:
     The state after the round and its metrics, float32 scalars, the same on every device:
-    each loss term, D's mean scores, the gradients' norms, and `finite`, 1 where all of these are.
+    each loss term, D's mean scores, the gradients' norms, and `finite`, 1 where all of these and
+    the statistics are.
   """
   context: dict[str, Any] = {
     "nets": nets,
@@ -53,7 +54,8 @@ def train_step(
   key = stream(root_key, "generator step", state.step, axis_name)
   state, g_metrics = generator_step(state, batch, key, **context)
   metrics = {**d_metrics, **g_metrics}
-  finite = jnp.isfinite(jnp.stack(list(metrics.values()))).all()
+  moved = (metrics, state.generator.stats, state.discriminator.stats)
+  finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(moved)]).all()
   return state.replace(step=state.step + 1), {**metrics, "finite": finite.astype(jnp.float32)}
 
 

@@ -34,6 +34,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
   for field in ("num_steps", "log_every", "eval_every", "save_every"):
     if config[field] < 1:
       raise UserError(f"{field} is {config[field]}; it must be at least 1.")
+  checkpoint.refuse_changes(workdir, checkpoint.as_dict(config))
   batch_size = parallel.process_batch_size(config.batch_size)
   builder = data.prepare(config.dataset)
   identities = data.identity_names(builder)
@@ -81,7 +82,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
         if save:
           checkpoints.save(state, batches.get_state(), config, figures)
   print(
-    f"Trained to step {config.num_steps}. Last grid: {look.path(config.num_steps)}\n"
+    f"Trained to step {int(state.step)}. Last grid: {look.path(int(state.step))}\n"
     "Draw from a recording:\n"
     f"  python main.py --mode=sample --workdir={workdir} --speech={look.recordings}"
   )
@@ -104,7 +105,7 @@ class Log:
       mininterval=1 if sys.stderr.isatty() else 60,
       disable=jax.process_index() > 0,
     )
-    self._means: dict[str, clu_metrics.Average] = {}
+    self._unwritten: list[dict[str, jax.Array]] = []
 
   def __enter__(self) -> "Log":
     return self
@@ -114,11 +115,10 @@ class Log:
     self._board.close()
 
   def add(self, metrics: dict[str, jax.Array]) -> None:
-    """Takes in a step's metrics, as soon as the devices have them."""
-    jax.block_until_ready(metrics)  # else the bar runs ahead of the devices
-    for name, value in metrics.items():
-      one = clu_metrics.Average.from_model_output(value)
-      self._means[name] = self._means[name].merge(one) if name in self._means else one
+    """Takes in a step's metrics, which the devices may still be computing."""
+    if self._unwritten:  # wait for the step before, lest the bar run ahead of the devices
+      jax.block_until_ready(self._unwritten[-1])
+    self._unwritten.append(metrics)
     self._bar.update()
 
   def write(self, step: int) -> None:
@@ -127,8 +127,14 @@ class Log:
     Raises:
       UserError: one of these steps was not finite.
     """
-    means = {name: float(mean.compute()) for name, mean in self._means.items()}
-    self._means.clear()
+    steps = jax.device_get(self._unwritten)
+    self._unwritten.clear()
+    means = {
+      name: float(
+        clu_metrics.Average.from_model_output(np.array([m[name] for m in steps])).compute()
+      )
+      for name in steps[0]
+    }
     if means.pop("finite") < 1:
       unsound = [name for name, value in means.items() if not np.isfinite(value)]
       raise UserError(

@@ -10,7 +10,7 @@ import collections
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array, csgraph
@@ -25,8 +25,9 @@ class Clip:
   """A distinct face with the contiguous speech around it.
 
   Attributes:
+    published_split: of the first pair that shows this face.
     identity: who.
-    number: lowest of the pairs that showed this face.
+    number: of that pair.
     face: the image file, as published.
     speech: int16 [T], at most 4 s.
     offset: samples from the (estimated) start of the 4 s clip to `speech[0]`; -1 when unknown.
@@ -35,6 +36,7 @@ class Clip:
     unit: what the splits keep together: clips of two audio groups never share a sample.
   """
 
+  published_split: str
   identity: str
   number: int
   face: bytes
@@ -65,14 +67,17 @@ def recover(pairs: Sequence[Pair]) -> Recovery:
   timelines, sharing = matching.lay_out([pair.speech for pair in pairs])
   home = {piece: t for t, timeline in enumerate(timelines) for piece in timeline.pieces}
   faces = _distinct_faces(pairs)
-  same_face = [link for members in faces for link in itertools.pairwise(members)]
+  of_image = collections.defaultdict(list)
+  for i, pair in enumerate(pairs):
+    of_image[pair.face].append(i)
+  same_face = [link for members in of_image.values() for link in itertools.pairwise(members)]
   groups = _groups(len(pairs), [*map(tuple, sharing), *same_face])
 
   spans: dict[int, dict[int, tuple[int, int]]] = collections.defaultdict(dict)
   for f, members in enumerate(faces):
     for t in {home[m] for m in members}:
       spans[t][f] = _possible_starts(pairs, timelines[t], [m for m in members if home[m] == t])
-  phases = {t: _grid_phases(list(spans[t].values())) for t in spans}
+  phases = {t: _grid_phases(spans[t].values()) for t in spans}
 
   clips = []
   for f, members in enumerate(faces):
@@ -84,6 +89,7 @@ def recover(pairs: Sequence[Pair]) -> Recovery:
     speech, offset, error = max(candidates, key=lambda found: (len(found[0]), -found[2]))
     clips.append(
       Clip(
+        published_split=pair.split,
         identity=pair.identity,
         number=pair.number,
         face=pair.face,
@@ -109,6 +115,7 @@ def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
     spare = max(schema.CLIP_SAMPLES - len(pair.speech), 0)  # the chunk began somewhere in it
     published[pair.split].append(
       Clip(
+        published_split=pair.split,
         identity=pair.identity,
         number=pair.number,
         face=pair.face,
@@ -123,10 +130,10 @@ def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
 
 
 def _distinct_faces(pairs: Sequence[Pair]) -> list[list[int]]:
-  """Indices of the pairs that show each distinct image."""
+  """Indices of the pairs that show each distinct image of each identity."""
   faces = collections.defaultdict(list)
   for i, pair in enumerate(pairs):
-    faces[hashlib.sha256(pair.face).digest()].append(i)
+    faces[pair.identity, hashlib.sha256(pair.face).digest()].append(i)
   return list(faces.values())
 
 
@@ -152,13 +159,16 @@ def _leaking(pairs: Sequence[Pair], timelines: Sequence[matching.Timeline]) -> f
 def _possible_starts(
   pairs: Sequence[Pair], timeline: matching.Timeline, members: Sequence[int]
 ) -> tuple[int, int]:
-  """First and last place on a timeline where a 4 s clip that holds all these chunks can start."""
-  first = min(timeline.pieces[m] for m in members)
-  last = max(timeline.pieces[m] + len(pairs[m].speech) for m in members)
-  return min(last - schema.CLIP_SAMPLES, first), first
+  """First and last place on a timeline where a 4 s clip that holds all these chunks can start.
+
+  First lies after last where no clip can hold them: one image that was published for two instants.
+  """
+  begin = min(timeline.pieces[m] for m in members)
+  end = max(timeline.pieces[m] + len(pairs[m].speech) for m in members)
+  return end - schema.CLIP_SAMPLES, begin
 
 
-def _grid_phases(spans: Sequence[tuple[int, int]]) -> np.ndarray:
+def _grid_phases(spans: Iterable[tuple[int, int]]) -> np.ndarray:
   """Which phases of the one-second grid let every clip of a timeline start on it.
 
   Clips of one recording start whole seconds apart. bool [SAMPLE_RATE]; all true where none fits.
@@ -167,7 +177,8 @@ def _grid_phases(spans: Sequence[tuple[int, int]]) -> np.ndarray:
   phases = np.arange(rate)
   fits = np.ones(rate, bool)
   for first, last in spans:
-    fits &= (last - phases) // rate * rate + phases >= first
+    if first <= last:
+      fits &= (last - phases) // rate * rate + phases >= first
   return fits if fits.any() else np.ones(rate, bool)
 
 
@@ -175,8 +186,9 @@ def _speech_around(
   timeline: matching.Timeline, first: int, last: int, phases: np.ndarray
 ) -> tuple[np.ndarray, int, int]:
   """The longest contiguous speech of a clip, its offset in the clip, and how unsure that is."""
-  starts = np.arange(first, last + 1)
-  starts = starts[phases[starts % schema.SAMPLE_RATE]]
+  starts = np.arange(min(first, last), max(first, last) + 1)
+  on_grid = starts[phases[starts % schema.SAMPLE_RATE]]
+  starts = on_grid if len(on_grid) else starts
   start = int(starts[0] + starts[-1]) // 2
   error = int(starts[-1] - start)
   low, high = max(start, 0), min(start + schema.CLIP_SAMPLES, len(timeline.samples))

@@ -1,8 +1,8 @@
 """Exact matching: which pieces of sound are slices of the same recording, and where they lie in it.
 
-Pieces that overlap share samples bit for bit. Windows of 48 samples are picked by their content, so
-that two pieces pick the same ones wherever they overlap; equal hashes propose how two pieces lie to
-each other, and every sample of their overlap must then agree.
+Pieces that overlap share samples bit for bit. Of each run of 16 windows of 48 samples the one with
+the lowest hash is kept (winnowing), so that two pieces keep the same ones wherever they overlap;
+equal hashes propose how two pieces lie to each other, and every sample of their overlap must agree.
 """
 
 import dataclasses
@@ -11,8 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 
 WINDOW = 48  # samples
-KEEP_ONE_IN = 16  # of all windows; a shared stretch of 200 samples goes unseen once in 20,000
-CHANGES = 24  # of 47 between neighbours: a window of silence looks like any other
+RUN = 16  # of each run of so many windows one is kept
+SHORTEST = WINDOW + RUN - 1  # samples; every lively overlap from this length on is found
+CHANGES = 24  # of 47 between neighbours, or a window is not lively: silence looks like silence
+NEVER = np.uint64(2**64 - 1)
 
 
 @dataclasses.dataclass
@@ -104,7 +106,7 @@ def _overlaps(pieces: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Hash, piece and position of every window that its own hash picks.
+  """Hash, piece and position of every window that is kept.
 
   A polynomial rolling hash modulo 2**64, as differences of one running sum per piece: with B odd
   and S the running sum of x[t] B**t, a window hashes to (S[t + WINDOW] - S[t]) B**-t.
@@ -125,7 +127,10 @@ def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray,
     window ^= window >> np.uint64(32)
     changes = np.append(0, np.cumsum(np.diff(piece) != 0))
     lively = changes[WINDOW - 1 :] - changes[:count] >= CHANGES
-    picked = np.flatnonzero(lively & (window % np.uint64(KEEP_ONE_IN) == 0))
+    window[~lively] = NEVER
+    runs = np.lib.stride_tricks.sliding_window_view(window, min(RUN, count))
+    picked = np.unique(runs.argmin(1) + np.arange(len(runs)))
+    picked = picked[window[picked] != NEVER]
     hashes.append(window[picked])
     owners.append(np.full(len(picked), i))
     positions.append(picked)

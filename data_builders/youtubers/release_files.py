@@ -3,10 +3,13 @@
 import dataclasses
 import hashlib
 import io
+import lzma
+import os
 import re
 import tarfile
 import wave
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +23,18 @@ LAYOUT = "dataset/{train,test}/<identity>/{cropped_face,preprocessed}_frame_<n>.
 _PAIRED = re.compile(
   r"(?:^|/)dataset/(train|test)/([^/]+)/"
   r"(?:(cropped_face)_frame_(\d+)\.png|(preprocessed)_frame_(\d+)\.wav)$"
+)
+# What damaged, encrypted or unknown archives raise.
+_UNREADABLE = (
+  OSError,
+  EOFError,
+  KeyError,
+  NotImplementedError,
+  RuntimeError,
+  lzma.LZMAError,
+  tarfile.TarError,
+  zipfile.BadZipFile,
+  zlib.error,
 )
 
 
@@ -61,9 +76,10 @@ def read_pairs(source: Path) -> list[Pair]:
           faces[split, identity, int(face_number)] = data
         else:
           sounds[split, identity, int(sound_number)] = _speech(path, data)
-  except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
+  except _UNREADABLE as error:
+    reason = str(error).partition("\n")[0]
     raise UserError(
-      f"dataset.source {source}: cannot be read ({error}); expected a folder, .zip or .tar.xz."
+      f"dataset.source {source}: cannot be read ({reason}); expected a folder, .zip or .tar.xz."
     ) from error
   pairs = [Pair(*key, faces[key], sounds[key]) for key in sorted(faces.keys() & sounds.keys())]
   if not pairs:
@@ -72,7 +88,7 @@ def read_pairs(source: Path) -> list[Pair]:
 
 
 def digest(source: Path) -> str:
-  """Hexadecimal SHA-256 of an archive, or of the names and contents in a folder.
+  """Hexadecimal SHA-256 of an archive, or of the names and contents of the pairs in a folder.
 
   Raises:
     UserError: no such source, or one that cannot be read.
@@ -90,11 +106,13 @@ def digest(source: Path) -> str:
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-  """(path inside the source, content) of every file."""
+  """(path inside the source, content) of every file of a folder's pairs, or of an archive."""
   if source.is_dir():
-    for path in sorted(source.rglob("*")):
-      if path.is_file():
-        yield path.relative_to(source.parent).as_posix(), path.read_bytes()
+    walk = os.walk(source, followlinks=True)
+    paths = sorted(Path(folder, name) for folder, _, names in walk for name in names)
+    for path in paths:
+      if _PAIRED.search(name := path.relative_to(source.parent).as_posix()):
+        yield name, path.read_bytes()
   elif zipfile.is_zipfile(source):
     with zipfile.ZipFile(source) as archive:
       for name in archive.namelist():
@@ -102,7 +120,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
   else:
     with tarfile.open(source) as archive:
       for member in archive:
-        if content := archive.extractfile(member):
+        if member.isfile() and (content := archive.extractfile(member)):
           yield member.name, content.read()
 
 
@@ -110,9 +128,11 @@ def _speech(path: str, data: bytes) -> np.ndarray:
   try:
     with wave.open(io.BytesIO(data)) as sound:
       form = sound.getframerate(), sound.getnchannels(), sound.getsampwidth()
-      samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2").astype(np.int16)
+      samples = sound.readframes(sound.getnframes())
   except (wave.Error, EOFError) as error:
     raise UserError(f"{path}: not a WAV file ({error}).") from error
   if form != (schema.SAMPLE_RATE, 1, 2):
     raise UserError(f"{path}: (rate, channels, bytes) are {form}; expected (16000, 1, 2).")
-  return samples
+  if len(samples) < 2:
+    raise UserError(f"{path}: holds no samples; expected about a second of speech.")
+  return np.frombuffer(samples[: len(samples) // 2 * 2], "<i2").astype(np.int16)

@@ -98,7 +98,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(self, found: Sequence[clips.Clip]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Records as `schema.py` says."""
     for clip in found:
-      key = f"{clip.identity}/{clip.number}"
+      key = f"{clip.published_split}/{clip.identity}/{clip.number}"
       yield (
         key,
         {
@@ -127,7 +127,8 @@ def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[clips.Clip
     f"with {recovery.seconds:,.0f} s of distinct sound; {recovery.leaking:.1%} of the published "
     "test chunks share sound with training chunks."
   )
-  return {split: [c for c in found if split_of[c.unit] == split] for split in splits.SHARES}
+  by_split = {split: [c for c in found if split_of[c.unit] == split] for split in splits.SHARES}
+  return {split: clips_of_split for split, clips_of_split in by_split.items() if clips_of_split}
 
 
 @functools.lru_cache(maxsize=16)  # neighbouring pairs show the same face

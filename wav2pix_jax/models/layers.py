@@ -168,7 +168,7 @@ class BatchNorm(nn.Module):
       var = self._pmean(jnp.square(x - mean).mean(axes))
       count = x.size // x.shape[-1] * (lax.axis_size(self.axis_name) if self.axis_name else 1)
       running_mean.value += 0.1 * (mean - running_mean.value)
-      running_var.value += 0.1 * (var * count / (count - 1) - running_var.value)
+      running_var.value += 0.1 * (var * count / max(count - 1, 1) - running_var.value)
     else:
       mean, var = running_mean.value, running_var.value
     return (x - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias
