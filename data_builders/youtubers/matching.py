@@ -117,7 +117,7 @@ def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray,
   inverses = np.cumprod(np.full(longest, pow(base, -1, 2**64), np.uint64))
   hashes, owners, positions = [], [], []
   for i, piece in enumerate(pieces):
-    if len(piece) < WINDOW:
+    if len(piece) < SHORTEST:
       continue
     count = len(piece) - WINDOW + 1
     sums = np.append(np.uint64(0), np.cumsum(piece.astype(np.uint64) * powers[: len(piece)]))
@@ -128,12 +128,21 @@ def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray,
     changes = np.append(0, np.cumsum(np.diff(piece) != 0))
     lively = changes[WINDOW - 1 :] - changes[:count] >= CHANGES
     window[~lively] = NEVER
-    runs = np.lib.stride_tricks.sliding_window_view(window, min(RUN, count))
-    picked = np.unique(runs.argmin(1) + np.arange(len(runs)))
-    picked = picked[window[picked] != NEVER]
+    lowest = _sliding(np.minimum, window)  # of each run
+    kept = _sliding(np.maximum, np.pad(lowest, RUN - 1))  # the highest of the runs that hold it
+    picked = np.flatnonzero((window == kept) & (window != NEVER))
     hashes.append(window[picked])
     owners.append(np.full(len(picked), i))
     positions.append(picked)
   if not hashes:
     return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64)
   return np.concatenate(hashes), np.concatenate(owners), np.concatenate(positions)
+
+
+def _sliding(fold: np.ufunc, values: np.ndarray) -> np.ndarray:
+  """`fold` (minimum or maximum) of every run of `RUN` neighbours, a power of two: [N - RUN + 1]."""
+  reach = 1
+  while reach < RUN:
+    values = fold(values[:-reach], values[reach:])
+    reach *= 2
+  return values
