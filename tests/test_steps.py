@@ -215,3 +215,20 @@ def test_streams_differ_by_name_and_step():
   assert np.array_equal(
     jax.random.key_data(steps.stream(KEY, "a", 1)), jax.random.key_data(steps.stream(KEY, "a", 1))
   )
+
+
+def test_a_run_compiles_its_step_once(config):
+  """Also across the first step, whose state comes from elsewhere than the later ones'."""
+  traces = []
+
+  def counted(*args):
+    traces.append(1)
+    return steps.train_step(*args, **context)
+
+  state, context = _setting(config, parallel.AXIS)
+  step, batch = parallel.pmapped(counted), _batch(config, 4)
+  state = parallel.replicate(state)
+  for _ in range(3):
+    state, _ = step(state, parallel.shard(batch), KEY)
+  assert len(traces) == 1
+  assert int(state.step) == 3
