@@ -127,20 +127,18 @@ class Log:
     Raises:
       UserError: one of these steps was not finite.
     """
-    steps = jax.device_get(self._unwritten)
+    unwritten = jax.device_get(self._unwritten)
     self._unwritten.clear()
-    means = {
-      name: float(
-        clu_metrics.Average.from_model_output(np.array([m[name] for m in steps])).compute()
-      )
-      for name in steps[0]
-    }
+    means = {}
+    for name in unwritten[0]:
+      average = clu_metrics.Average.from_model_output(np.array([one[name] for one in unwritten]))
+      means[name] = float(average.compute())
     if means.pop("finite") < 1:
       unsound = [name for name, value in means.items() if not np.isfinite(value)]
       raise UserError(
-        f"training stopped by step {step}: not finite: {', '.join(unsound)}; nothing was saved "
-        "since. The last good checkpoint is kept: try a lower optimizer.lr_g and lr_d in a new "
-        "--workdir, or look at the data."
+        f"training stopped by step {step}, not finite: {', '.join(unsound) or 'statistics'}; "
+        "the last good checkpoint is kept. Look at the data, or try a lower optimizer.lr_g and lr_d "
+        "in a new --workdir."
       )
     for name, value in means.items():
       self._board.add_scalar(name, value, step)

@@ -116,6 +116,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
 def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[clips.Clip]]:
   """The clips of each split, by the rule of `splits.py` on audio groups."""
+  print(f"Finding which of {len(pairs):,} published chunks overlap ...")
   recovery = clips.recover(pairs)
   found = recovery.clips
   units: dict[str, Counter[int]] = collections.defaultdict(Counter)
