@@ -137,8 +137,8 @@ class Log:
       unsound = [name for name, value in means.items() if not np.isfinite(value)]
       raise UserError(
         f"training stopped by step {step}, not finite: {', '.join(unsound) or 'statistics'}; "
-        "the last good checkpoint is kept. Look at the data, or try a lower optimizer.lr_g and lr_d "
-        "in a new --workdir."
+        "the last good checkpoint is kept. Look at the data, or try a lower optimizer.lr_g and "
+        "lr_d in a new --workdir."
       )
     for name, value in means.items():
       self._board.add_scalar(name, value, step)
