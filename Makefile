@@ -18,7 +18,7 @@ install = $(BIN)/pip install --quiet --disable-pip-version-check \
   --editable '.$(if $(call extras,$(1)),[$(call extras,$(1))])'
 BIN := .venv/bin
 
-.PHONY: help train data-is-named test format clean
+.PHONY: help train data-is-named test format
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -41,9 +41,6 @@ test: .venv/test.done
 format: .venv/test.done
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-
-clean:
-	rm -rf .venv build *.egg-info
 
 # A stamp for each set of packages: made anew when the project's needs change.
 .venv/train.done: setup.cfg pyproject.toml | .venv/bin/pip

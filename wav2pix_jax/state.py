@@ -74,16 +74,15 @@ def initialise(nets: Networks, optimizers: Optimizers, key: jax.Array, config: A
   speech = jnp.zeros((1, config.dataset.window_samples))
   faces = jnp.zeros((1, config.image_size, config.image_size, 3))
   embedding = jnp.zeros((1, config.model.embedding))
-  generator_key, discriminator_key = jax.random.split(key)
 
   @jax.jit
-  def variables():
+  def variables(generator_key, discriminator_key):
     return (
       nets.generator.init(generator_key, speech, False, True),
       nets.discriminator.init(discriminator_key, faces, embedding, False),
     )
 
-  generator, discriminator = variables()
+  generator, discriminator = variables(*jax.random.split(key))
   return GanState(
     step=jnp.zeros((), jnp.int32),
     generator=player(generator, optimizers.generator),

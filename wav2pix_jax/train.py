@@ -40,7 +40,8 @@ def train(config: ConfigDict, workdir: Path) -> None:
   identities = data.identity_names(builder)
   nets = models.build(config, len(identities), parallel.AXIS)
   records = data.load(builder, schema.TRAIN, config.image_size)
-  held_out = data.load(builder, data.held_out_split(builder), config.image_size)
+  split = data.held_out_split(builder)
+  held_out = data.load(builder, split, config.image_size)
   batches = data.train_batches(
     records, config, batch_size, jax.process_index(), jax.process_count()
   )
@@ -55,7 +56,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       train_step, nets=nets, optimizers=optimizers, weights=config.loss, axis_name=parallel.AXIS
     )
   )
-  look = HeldOutLook(nets, held_out, config, identities, workdir)
+  look = HeldOutLook(nets, held_out, split, config, identities, workdir)
   with checkpoint.Checkpoints(workdir) as checkpoints:
     if checkpoints.latest_step is None:
       state = parallel.replicate(make_state())
@@ -65,7 +66,10 @@ def train(config: ConfigDict, workdir: Path) -> None:
       print(f"Going on from step {int(state.step)} in {workdir}.")
     params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
     print(parameter_overview.get_parameter_overview(params, include_stats=False))
-    print(f"{len(records)} records to train on, {len(held_out)} held out: {', '.join(identities)}.")
+    print(
+      f"{len(records)} records to train on, {len(held_out)} of {split} to look at: "
+      f"{', '.join(identities)}."
+    )
 
     with Log(workdir, int(state.step), config) as log:
       for step in range(int(state.step) + 1, config.num_steps + 1):
@@ -168,12 +172,14 @@ class HeldOutLook:
     self,
     nets: Networks,
     records: data.Records,
+    split: str,
     config: ConfigDict,
     identities: list[str],
     workdir: Path,
   ):
     self._samples = workdir / "samples"
     self._names = identities
+    self._split = split
     self._draw = generate.drawer(nets.generator)
     self._examples = data.held_out_examples(records, config.dataset, HELD_OUT)
     count = len(self._examples[schema.IDENTITY])
@@ -210,5 +216,5 @@ class HeldOutLook:
     for columns in np.array_split(picked, GRID_BANDS):
       who = sorted({self._names[i] for i in self._examples[schema.IDENTITY][columns]})
       rows += [list(real[columns]), list(faces[columns])]
-      labels += [f"real: {', '.join(who)}", "generated from held-out speech"]
+      labels += [f"real: {', '.join(who)}", f"generated from {self._split} speech"]
     return images.grid(rows, labels)

@@ -8,9 +8,8 @@ each distinct face gets the speech that can be recovered of its 4 s.
 
 import collections
 import dataclasses
-import hashlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array, csgraph
@@ -66,12 +65,10 @@ def recover(pairs: Sequence[Pair]) -> Recovery:
   """The leak-free clips, by exact matching of every chunk."""
   timelines, sharing = matching.lay_out([pair.speech for pair in pairs])
   home = {piece: t for t, timeline in enumerate(timelines) for piece in timeline.pieces}
-  faces = _distinct_faces(pairs)
-  of_image = collections.defaultdict(list)
-  for i, pair in enumerate(pairs):
-    of_image[pair.face].append(i)
-  same_face = [link for members in of_image.values() for link in itertools.pairwise(members)]
-  groups = _groups(len(pairs), [*map(tuple, sharing), *same_face])
+  faces = _grouped((pair.identity, pair.face) for pair in pairs)
+  images = _grouped(pair.face for pair in pairs)
+  same_image = [link for members in images for link in itertools.pairwise(members)]
+  groups = _groups(len(pairs), [*map(tuple, sharing), *same_image])
 
   spans: dict[int, dict[int, tuple[int, int]]] = collections.defaultdict(dict)
   for f, members in enumerate(faces):
@@ -109,7 +106,8 @@ def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
 
   The split is the release's, so `unit` only says which pairs show the same face.
   """
-  face_of = {i: f for f, members in enumerate(_distinct_faces(pairs)) for i in members}
+  faces = _grouped((pair.identity, pair.face) for pair in pairs)
+  face_of = {i: f for f, members in enumerate(faces) for i in members}
   published = collections.defaultdict(list)
   for i, pair in enumerate(pairs):
     spare = max(schema.CLIP_SAMPLES - len(pair.speech), 0)  # the chunk began somewhere in it
@@ -129,12 +127,12 @@ def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
   return dict(sorted(published.items(), reverse=True))  # train first
 
 
-def _distinct_faces(pairs: Sequence[Pair]) -> list[list[int]]:
-  """Indices of the pairs that show each distinct image of each identity."""
-  faces = collections.defaultdict(list)
-  for i, pair in enumerate(pairs):
-    faces[pair.identity, hashlib.sha256(pair.face).digest()].append(i)
-  return list(faces.values())
+def _grouped(keys: Iterable[Hashable]) -> list[list[int]]:
+  """Indices of equal keys, by first appearance."""
+  members = collections.defaultdict(list)
+  for i, key in enumerate(keys):
+    members[key].append(i)
+  return list(members.values())
 
 
 def _groups(count: int, links: Sequence[tuple[int, int]]) -> np.ndarray:
