@@ -68,7 +68,9 @@ def run(argv: list[str]) -> None:
   except OSError as error:
     _leave(f"{error.filename or 'a file'}: {error.strerror or error}.")
   except KeyboardInterrupt:
-    _leave("interrupted; training goes on from the last checkpoint when started again.", 130)
+    _leave(
+      "interrupted; started again, training goes on from its last checkpoint, if it has one.", 130
+    )
 
 
 def parse(argv: list[str]) -> list[str]:
