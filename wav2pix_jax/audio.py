@@ -8,6 +8,7 @@ import numpy as np
 
 from wav2pix_jax import schema
 from wav2pix_jax.errors import UserError
+from wav2pix_jax.files import writing
 
 PRE_EMPHASIS = 0.95  # release; the paper names the filter but not its coefficient
 PEAK = "peak"
@@ -41,8 +42,12 @@ def read(path: str | Path) -> np.ndarray:
 
 
 def write_wav(path: str | Path, speech: np.ndarray) -> None:
-  """A 16 kHz mono 16-bit WAV file of int16 [T]."""
-  with av.open(str(path), "w", format="wav") as container:
+  """A 16 kHz mono 16-bit WAV file of int16 [T].
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  with writing(path), av.open(str(path), "w", format="wav") as container:
     stream = container.add_stream("pcm_s16le", rate=schema.SAMPLE_RATE, layout="mono")
     frame = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
     frame.sample_rate = schema.SAMPLE_RATE
@@ -59,26 +64,30 @@ def cut(speech: np.ndarray, start: int, length: int) -> np.ndarray:
 
 
 def normalise_peak(speech: np.ndarray) -> np.ndarray:
-  """Speech divided by its largest magnitude: float32 [T] in [-1, 1]; silence stays 0."""
+  """Speech divided by its largest magnitude: float32 [..., T] in [-1, 1]; silence stays 0."""
+  xp = speech.__array_namespace__()
   speech = speech.astype(np.float32)
-  peak = np.abs(speech).max(initial=0.0)
-  return speech / peak if peak > 0 else speech
+  peak = xp.max(xp.abs(speech), axis=-1, keepdims=True)
+  return speech / xp.where(peak > 0, peak, np.float32(1))
 
 
 def pre_emphasise(speech: np.ndarray) -> np.ndarray:
-  """y[0] = x[0], y[t] = x[t] - 0.95 x[t-1]: float32 [T], up to 1.95 times x's range (release)."""
+  """y[0] = x[0], y[t] = x[t] - 0.95 x[t-1]: float32 [..., T], 1.95 times x's range (release)."""
+  xp = speech.__array_namespace__()
   speech = speech.astype(np.float32)
-  return np.concatenate([speech[:1], speech[1:] - np.float32(PRE_EMPHASIS) * speech[:-1]])
+  later = speech[..., 1:] - np.float32(PRE_EMPHASIS) * speech[..., :-1]
+  return xp.concat([speech[..., :1], later], axis=-1)
 
 
 STEPS = {PEAK: normalise_peak, PREEMPHASIS: pre_emphasise}
 
 
 def condition(window: np.ndarray, steps: Sequence[str]) -> np.ndarray:
-  """A window as the networks hear it: int16 [T] -> float32 [T], each step once, in order.
+  """A window as the networks hear it: int16 [..., T] -> float32, each step once, in order.
 
   Args:
-    window: int16 [T], cut but not touched otherwise.
+    window: int16 [..., T], cut but not touched otherwise; of NumPy, or of any library with the
+      array API, to which the result belongs.
     steps: names in `STEPS`. The release divides by the peak and then pre-emphasises (range
       +-1.95); the paper pre-emphasises first (range +-1).
   """

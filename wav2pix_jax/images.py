@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from wav2pix_jax.files import writing
+
 JPEG_QUALITY = 95
 LABEL_HEIGHT = 14  # pixels
 
@@ -39,8 +41,12 @@ def to_float(face: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(face: np.ndarray) -> np.ndarray:
-  """Float [..., 3] in [-1, 1] -> uint8 [..., 3] in [0, 255], rounded and clipped."""
-  return np.clip(np.rint((np.asarray(face, np.float32) + 1) * 127.5), 0, 255).astype(np.uint8)
+  """Float32 [..., 3] in [-1, 1] -> uint8 [..., 3] in [0, 255], rounded and clipped.
+
+  Of NumPy, or of any library with the array API, to which the result belongs.
+  """
+  xp = face.__array_namespace__()
+  return xp.clip(xp.round((face + 1) * np.float32(127.5)), 0, 255).astype(np.uint8)
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndarray:
@@ -64,6 +70,11 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
 
 
 def save_png(path: str | Path, picture: np.ndarray) -> None:
-  """uint8 [H, W, 3] -> a PNG file; the folder is made where it is missing."""
-  Path(path).parent.mkdir(parents=True, exist_ok=True)
-  Image.fromarray(picture).save(path, "PNG")
+  """uint8 [H, W, 3] -> a PNG file; the folder is made where it is missing.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  with writing(path):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, "PNG")
