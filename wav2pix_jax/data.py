@@ -5,8 +5,8 @@ processes or threads read: a global batch is a function of (seed, step).
 """
 
 import dataclasses
+import hashlib
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
 from wav2pix_jax import audio, images, schema
 from wav2pix_jax.errors import UserError
+from wav2pix_jax.files import INCOMPLETE, exclusively, writing
 
 UNIFORM = "uniform"
 CENTRED = "centred"
@@ -27,27 +28,37 @@ JITTER = schema.SAMPLE_RATE // 4  # samples to either side of a centred window, 
 Example = dict[str, np.ndarray]
 
 
-def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
-  """The builder of `config.dataset`, with its records on disk: written on first use, then kept.
+def check(dataset: Any) -> None:
+  """Refuses a `config.dataset` whose choices do not exist.
 
   Raises:
-    UserError: a name or choice that does not exist, a source that cannot be read, or a download
-      that failed.
+    UserError: naming the field, its value and the choices.
   """
   _check("name", dataset.name, (youtubers.RELEASED, youtubers.CLEAN))
   _check("window_offset", dataset.window_offset, (UNIFORM, CENTRED))
   for step in dataset.audio_steps:
     _check("audio_steps", step, tuple(audio.STEPS))
-  builder = youtubers.Builder(
-    config=youtubers.config(dataset.name, dataset.source),
-    data_dir=os.path.expanduser(dataset.data_dir),
-    file_format="array_record",
-  )
-  first_download = not dataset.source and youtubers.URL not in (builder.url_infos or {})
+
+
+def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
+  """The builder of `config.dataset`, with its records on disk: written on first use, then kept.
+
+  One process writes and others wait for it; a dataset appears whole or not at all.
+
+  Raises:
+    UserError: as `check`, a source that cannot be read, or a download that failed.
+  """
+  check(dataset)
+  builder = _builder(dataset)
+  if Path(builder.data_dir).exists():
+    return builder
   try:
-    builder.download_and_prepare(
-      download_config=tfds.download.DownloadConfig(register_checksums=first_download)
-    )
+    with exclusively(Path(builder.data_dir).parent):
+      builder = _builder(dataset)  # which another process may have prepared by now
+      first_download = not dataset.source and youtubers.URL not in (builder.url_infos or {})
+      builder.download_and_prepare(
+        download_config=tfds.download.DownloadConfig(register_checksums=first_download)
+      )
   except (tfds.download.DownloadError, NonMatchingChecksumError, OSError) as error:
     reason = str(error).partition("\n")[0]
     raise UserError(
@@ -57,9 +68,28 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
   return builder
 
 
+def _builder(dataset: Any) -> tfds.core.DatasetBuilder:
+  return youtubers.Builder(
+    config=youtubers.config(dataset.name, dataset.source),
+    data_dir=os.path.expanduser(dataset.data_dir),
+    file_format="array_record",
+  )
+
+
 def _check(field: str, value: str, choices: tuple[str, ...]) -> None:
   if value not in choices:
     raise UserError(f"dataset.{field} is {value!r}; choose from {', '.join(choices)}.")
+
+
+def published_size(dataset: Any) -> tuple[int, int]:
+  """Identities and training records of a dataset as published, without looking at any copy of it.
+
+  Raises:
+    UserError: as `check`.
+  """
+  check(dataset)
+  (builder_config,) = (c for c in youtubers.Builder.BUILDER_CONFIGS if c.name == dataset.name)
+  return builder_config.identities, builder_config.train_records
 
 
 def identity_names(builder: tfds.core.DatasetBuilder) -> list[str]:
@@ -91,6 +121,7 @@ class Records:
     stops: int64 [N], where in `speech` each record ends.
     identity: int32 [N].
     instant: int32 [N], as `schema.py` says.
+    digest: 16 hex digits, others where any of these arrays differ.
   """
 
   faces: np.ndarray
@@ -98,6 +129,7 @@ class Records:
   stops: np.ndarray
   identity: np.ndarray
   instant: np.ndarray
+  digest: str
 
   def __len__(self) -> int:
     return len(self.stops)
@@ -119,7 +151,9 @@ def load(builder: tfds.core.DatasetBuilder, split: str, image_size: int) -> Reco
   """
   folder = Path(builder.data_dir) / "arrays" / f"{split}_{image_size}px"
   if not folder.exists():
-    _write_arrays(builder, split, image_size, folder)
+    with exclusively(folder.parent), writing(folder):
+      if not folder.exists():  # else another process has just been here
+        _write_arrays(builder, split, image_size, folder)
   stops, identity, instant = np.load(folder / "table.npy").T
   return Records(
     faces=np.memmap(folder / "faces.u8", np.uint8, "r").reshape(-1, image_size, image_size, 3),
@@ -127,6 +161,7 @@ def load(builder: tfds.core.DatasetBuilder, split: str, image_size: int) -> Reco
     stops=stops,
     identity=identity.astype(np.int32),
     instant=instant.astype(np.int32),
+    digest=(folder / "digest").read_text(),
   )
 
 
@@ -135,27 +170,25 @@ def _write_arrays(
 ) -> None:
   """One pass over the records, in constant memory, into a folder that is renamed when complete."""
   source = builder.as_data_source(split=split, decoders={schema.FACE: tfds.decode.SkipDecoding()})
-  folder.parent.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.incomplete") as name:
-    incomplete = Path(name) / folder.name
-    incomplete.mkdir()
-    stop, table = 0, []
-    with (
-      (incomplete / "faces.u8").open("wb") as faces,
-      (incomplete / "speech.i16").open("wb") as speech,
-    ):
-      title = f"Resizing {split} faces to {image_size} px"
-      for record in tqdm.tqdm(source, title, unit=" faces"):
-        faces.write(images.resize(images.decode(record[schema.FACE]), image_size).tobytes())
-        speech.write(record[schema.SPEECH].tobytes())
-        stop += len(record[schema.SPEECH])
-        table.append((stop, record[schema.IDENTITY], record[schema.INSTANT]))
-    np.save(incomplete / "table.npy", np.array(table, np.int64))
-    try:
-      incomplete.rename(folder)
-    except OSError:
-      if not folder.exists():  # else another run was faster
-        raise
+  incomplete = folder.with_name(f"{folder.name}.{INCOMPLETE}")
+  incomplete.mkdir()
+  stop, table, digest = 0, [], hashlib.sha256()
+  with (
+    (incomplete / "faces.u8").open("wb") as faces,
+    (incomplete / "speech.i16").open("wb") as speech,
+  ):
+    title = f"Resizing {split} faces to {image_size} px"
+    for record in tqdm.tqdm(source, title, unit=" faces"):
+      face = images.resize(images.decode(record[schema.FACE]), image_size)
+      stop += len(record[schema.SPEECH])
+      table.append((stop, record[schema.IDENTITY], record[schema.INSTANT]))
+      for file, array in ((faces, face), (speech, record[schema.SPEECH])):
+        file.write(array.tobytes())
+        digest.update(array.tobytes())
+  digest.update(np.array(table, np.int64).tobytes())
+  np.save(incomplete / "table.npy", np.array(table, np.int64))
+  (incomplete / "digest").write_text(digest.hexdigest()[:16])
+  incomplete.rename(folder)
 
 
 def train_batches(
@@ -164,8 +197,11 @@ def train_batches(
   batch_size: int,
   process_index: int = 0,
   process_count: int = 1,
+  start: int = 0,
 ) -> grain.DatasetIterator:
-  """Endless shuffled batches, as `schema.py` says; the iterator's state can be saved and set.
+  """Endless shuffled batches, as `schema.py` says, from that of step `start` on.
+
+  Going on after any step on any number of processes takes the number of the step and nothing else.
 
   Args:
     records: to learn from.
@@ -173,6 +209,7 @@ def train_batches(
     batch_size: of this process; batch i of process p is part p of global batch i.
     process_index: which of the processes this is.
     process_count: how many share the global batch.
+    start: steps done before the first batch.
 
   Raises:
     UserError: records of a single identity, which leave no mismatched faces to draw.
@@ -183,7 +220,7 @@ def train_batches(
     .shuffle()
     .repeat()
     .random_map(_TrainExample(records, config))
-    .batch(batch_size)[process_index::process_count]
+    .batch(batch_size)[start * process_count + process_index :: process_count]
     .to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8))
   )
 
@@ -218,7 +255,7 @@ class _TrainExample(grain.transforms.RandomMap):
     return face[:, ::-1] if self._dataset.flip and rng.random() < 0.5 else face
 
 
-def held_out_examples(records: Records, dataset: Any, count: int) -> Example:
+def centred_examples(records: Records, dataset: Any, count: int) -> Example:
   """Centred examples of up to `count` records, evenly spread over the split, as one batch.
 
   Without mismatched faces; the same ones in every call.
