@@ -11,6 +11,7 @@ from configs import base
 def get_config() -> ConfigDict:
   """`base` with the paper's choices."""
   config = base.get_config()
+  config.ema_decay = 0.0  # not in the paper
   config.dataset.window_samples = 16_384  # section 4.1; zero-padded where less speech exists
   config.dataset.window_offset = "uniform"  # section 3: a chunk drawn at random
   config.dataset.audio_steps = ("pre_emphasis", "peak")  # section 3

@@ -11,6 +11,7 @@ from configs import base
 def get_config() -> ConfigDict:
   """`base` with the release's choices."""
   config = base.get_config()
+  config.ema_decay = 0.0  # none
   config.dataset.window_offset = "uniform"
   config.model.classifier_batch_norm = True
   config.model.generator_batch_norm = False

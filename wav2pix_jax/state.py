@@ -46,11 +46,19 @@ class GanState(flax.struct.PyTreeNode):
     step: int32 [], rounds done.
     generator: draws, encodes the speech and names the speaker.
     discriminator: judges.
+    ema: the generator's variables (parameters and statistics), averaged over the last steps;
+      empty where `ema_decay` is 0.
   """
 
   step: jax.Array
   generator: Player
   discriminator: Player
+  ema: Any
+
+  @property
+  def drawing(self) -> dict[str, Any]:
+    """The generator's variables to draw with: the averaged ones where there are any."""
+    return self.ema or self.generator.variables
 
 
 def build_optimizers(config: Any) -> Optimizers:
@@ -60,13 +68,6 @@ def build_optimizers(config: Any) -> Optimizers:
     generator=optax.adam(opt.lr_g, b1=opt.b1, b2=opt.b2),
     discriminator=optax.adam(opt.lr_d, b1=opt.b1, b2=opt.b2),
   )
-
-
-def player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Player:
-  """A player at the start of training, of the variables that flax's `init` or an import gives."""
-  stats = {name: tree for name, tree in variables.items() if name != "params"}
-  params = variables["params"]
-  return Player(params=params, stats=stats, opt_state=optimizer.init(params))
 
 
 def initialise(nets: Networks, optimizers: Optimizers, key: jax.Array, config: Any) -> GanState:
@@ -83,8 +84,25 @@ def initialise(nets: Networks, optimizers: Optimizers, key: jax.Array, config: A
     )
 
   generator, discriminator = variables(*jax.random.split(key))
+  return start(generator, discriminator, optimizers, config.ema_decay)
+
+
+def start(
+  generator: dict[str, Any],
+  discriminator: dict[str, Any],
+  optimizers: Optimizers,
+  ema_decay: float,
+) -> GanState:
+  """The state at step 0 of variables that flax's `init` or an import gives."""
   return GanState(
     step=jnp.zeros((), jnp.int32),
-    generator=player(generator, optimizers.generator),
-    discriminator=player(discriminator, optimizers.discriminator),
+    generator=_player(generator, optimizers.generator),
+    discriminator=_player(discriminator, optimizers.discriminator),
+    ema=jax.tree.map(jnp.copy, generator) if ema_decay else {},
   )
+
+
+def _player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Player:
+  stats = {name: tree for name, tree in variables.items() if name != "params"}
+  params = variables["params"]
+  return Player(params=params, stats=stats, opt_state=optimizer.init(params))

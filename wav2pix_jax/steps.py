@@ -1,7 +1,8 @@
 """One training step, pure: how Wav2Pix learns (paper section 4.2; release)."""
 
+import functools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -17,6 +18,20 @@ Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
 
 
+def step_of(
+  config: Any, nets: Networks, optimizers: Optimizers, axis_name: str | None = None
+) -> Callable[[GanState, Batch, jax.Array], tuple[GanState, Metrics]]:
+  """`train_step` of a config, as a function of state, batch and root key."""
+  return functools.partial(
+    train_step,
+    nets=nets,
+    optimizers=optimizers,
+    weights=config.loss,
+    ema_decay=config.ema_decay,
+    axis_name=axis_name,
+  )
+
+
 def train_step(
   state: GanState,
   batch: Batch,
@@ -25,6 +40,7 @@ def train_step(
   nets: Networks,
   optimizers: Optimizers,
   weights: Any,
+  ema_decay: float,
   axis_name: str | None = None,
 ) -> tuple[GanState, Metrics]:
   """One round: D learns from real, generated and mismatched faces, then G answers the new D.
@@ -36,12 +52,13 @@ def train_step(
     nets: both networks, built for the same `axis_name`.
     optimizers: of both players.
     weights: `config.loss`.
+    ema_decay: `config.ema_decay`.
     axis_name: the devices to average over; None for one device.
 
   Returns:
     The state after the round and its metrics, float32 scalars, the same on every device:
-    each loss term, D's mean scores, the gradients' norms, and `finite`, 1 where all of these and
-    the statistics are.
+    each loss term, D's mean scores, the norms of gradients and parameters, and `finite`, 1 where
+    all of these and the statistics are.
   """
   context: dict[str, Any] = {
     "nets": nets,
@@ -56,7 +73,8 @@ def train_step(
   metrics = {**d_metrics, **g_metrics}
   moved = (metrics, state.generator.stats, state.discriminator.stats)
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(moved)]).all()
-  return state.replace(step=state.step + 1), {**metrics, "finite": finite.astype(jnp.float32)}
+  state = state.replace(step=state.step + 1, ema=_average(state, ema_decay))
+  return state, {**metrics, "finite": finite.astype(jnp.float32)}
 
 
 def discriminator_step(
@@ -89,6 +107,7 @@ def discriminator_step(
   metrics = {f"d_loss/{name}": term for name, term in terms.items()}
   metrics |= {f"d_score/{name}": mean for name, mean in means.items()}
   metrics["d_grad_norm"] = optax.tree.norm(grads)
+  metrics["d_param_norm"] = optax.tree.norm(discriminator.params)
   state = state.replace(generator=generator, discriminator=discriminator)
   return state, _pmean(metrics, axis_name)
 
@@ -130,7 +149,9 @@ def generator_step(
   grads = _pmean(grads, axis_name)
   generator = _update(state.generator, grads, optimizers.generator, stats)
   metrics = {f"g_loss/{name}": term for name, term in terms.items()}
-  metrics |= {"g_grad_norm": optax.tree.norm(grads), "classifier_accuracy": accuracy}
+  metrics["g_grad_norm"] = optax.tree.norm(grads)
+  metrics["g_param_norm"] = optax.tree.norm(generator.params)
+  metrics["classifier_accuracy"] = accuracy
   state = state.replace(generator=generator, discriminator=discriminator)
   return state, _pmean(metrics, axis_name)
 
@@ -192,6 +213,14 @@ def _update(
   updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
   params = optax.apply_updates(player.params, updates)
   return player.replace(params=params, opt_state=opt_state, stats=stats)
+
+
+def _average(state: GanState, decay: float) -> Any:
+  """The averaged generator after a round; early ones, far from any good, are soon forgotten."""
+  if not state.ema:
+    return state.ema
+  kept = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+  return optax.incremental_update(state.generator.variables, state.ema, 1 - kept)
 
 
 def _pmean(tree: Any, axis_name: str | None) -> Any:
