@@ -1,9 +1,10 @@
-"""The one file that knows how a step is spread over devices: with `jax.pmap`.
+"""The one file that knows how a step is spread over devices and processes: with `jax.pmap`.
 
 The state is one un-stacked value, the same on every device; a batch is cut along its first axis.
 """
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,35 @@ from wav2pix_jax.errors import UserError
 AXIS = "data"
 
 
-def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
+def join() -> None:
+  """Makes this process one of several that train together; before anything else touches JAX.
+
+  Where to meet comes from the cluster's environment (Slurm, Open MPI, Kubernetes, TPU pods), or
+  from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`.
+
+  Raises:
+    UserError: neither says where, or the others do not come.
+  """
+  try:
+    count, index = (
+      int(os.environ[name]) if name in os.environ else None
+      for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+    )
+    jax.distributed.initialize(num_processes=count, process_id=index)
+  except (ValueError, RuntimeError) as error:
+    raise UserError(
+      f"--distributed: the processes do not find each other ({str(error).partition(chr(10))[0]}); "
+      "set JAX_COORDINATOR_ADDRESS=HOST:PORT, JAX_NUM_PROCESSES and JAX_PROCESS_ID in each, or "
+      "start them with a cluster's launcher."
+    ) from error
+
+
+def is_first() -> bool:
+  """Whether this process is the one that prints and writes what is not a checkpoint."""
+  return jax.process_index() == 0
+
+
+def pmapped(step: Callable[..., Any]) -> Any:
   """`step(state, batch, root_key)` on all devices; it takes over the memory of the state.
 
   `step` averages over `AXIS` itself, so that state and metrics come out equal everywhere.
@@ -29,6 +58,19 @@ def pmapped(step: Callable[..., Any]) -> Callable[..., Any]:
 def replicate(tree: Any) -> Any:
   """A tree of arrays placed whole on every device, as `pmapped` leaves it."""
   return jax.device_put(tree, _replicated())
+
+
+def across_processes(tree: Any) -> Any:
+  """What `pmapped` leaves, whose arrays know of this process's devices only, as arrays of all.
+
+  The same memory under another name, which is what a checkpoint of several processes is made of.
+  """
+
+  def one(leaf):
+    shards = [shard.data for shard in leaf.addressable_shards]
+    return jax.make_array_from_single_device_arrays(leaf.shape, _replicated(), shards)
+
+  return jax.tree.map(one, tree)
 
 
 def abstract(make: Callable[[], Any]) -> Any:

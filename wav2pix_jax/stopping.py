@@ -1,0 +1,50 @@
+"""Leaving in good order: on SIGTERM (a cluster is about to take the machine) and on Ctrl-C."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+
+import jax
+from jax.experimental import multihost_utils
+
+
+class Stopped(Exception):  # noqa: N818, no error
+  """A run that was asked to stop, and did, with its state saved.
+
+  Attributes:
+    status: of the program: 128 and the signal's number, as a shell has it.
+  """
+
+  def __init__(self, line: str, number: int):
+    super().__init__(line)
+    self.status = 128 + number
+
+
+@contextlib.contextmanager
+def stop_requests() -> Iterator[Callable[[int], int]]:
+  """While open, a signal to stop is kept instead of ending the program.
+
+  Several processes have to stop after the same step, though the signal does not reach them at the
+  same moment: there JAX's preemption service agrees on the step, for SIGTERM.
+
+  Yields:
+    A function to be called after every step with its number: the signal that asks to stop after
+    this step, 0 if none does. A second Ctrl-C ends the program at once.
+  """
+  if jax.process_count() > 1:
+    reached = multihost_utils.reached_preemption_sync_point
+    yield lambda step: signal.SIGTERM if reached(step) else 0
+    return
+  received: list[int] = []
+
+  def keep(number, frame):
+    if received and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    received.append(number)
+
+  before = {number: signal.signal(number, keep) for number in (signal.SIGTERM, signal.SIGINT)}
+  try:
+    yield lambda step: received[0] if received else 0
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
