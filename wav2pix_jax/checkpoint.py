@@ -1,201 +1,159 @@
-"""What a run keeps in its workdir: checkpoints (the one file that names Orbax) and its config."""
+"""Checkpoints of a run (the one file that names Orbax)."""
 
 import contextlib
-import json
+import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
+from wav2pix_jax import models, parallel, run_info
 from wav2pix_jax.errors import UserError
-from wav2pix_jax.state import GanState
+from wav2pix_jax.models import Networks
+from wav2pix_jax.state import GanState, build_optimizers, initialise
 
 BEST = "held_out/l1"  # lower is better
-MAY_CHANGE = {
-  "num_steps",
-  "log_every",
-  "eval_every",
-  "save_every",
-  "dataset.source",
-  "dataset.data_dir",
-}
-IDENTITIES = "identity_names"
+KEPT = "what was saved before is kept, and the same command goes on from it"
 
 
 class Checkpoints:
-  """Checkpoints of a workdir: state, data iterator and config of a step in one.
+  """Checkpoints of a workdir: the state after a step, and the config, in one.
+
+  The batches need no state of their own: the next one is a function of the step.
 
   The latest is kept, and the best by `BEST` among those saved with held-out figures. Saving goes on
   in the background, until the `with` block ends at the latest; a checkpoint appears whole or not at
-  all.
+  all, and what a killed process left of one is removed by the next that may write.
+
+  Args:
+    workdir: of the run.
+    read_only: leave the folder as it is, whoever is writing to it.
   """
 
-  def __init__(self, workdir: Path):
+  def __init__(self, workdir: Path, read_only: bool = False):
     best = policies.BestN(
       get_metric_fn=lambda metrics: metrics[BEST],
       reverse=True,  # ascending order ends in the kept ones
       n=1,
       keep_checkpoints_without_metrics=False,
     )
-    self._manager = ocp.CheckpointManager(
-      Path(workdir, "checkpoints").resolve(),
-      options=ocp.CheckpointManagerOptions(
-        preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
-        best_fn=lambda metrics: metrics[BEST],
-        best_mode="min",
-      ),
-    )
+    self._folder = Path(workdir, "checkpoints").resolve()
+    with self._in_one_line("could not be opened", "see that it can be read and written"):
+      self._manager = ocp.CheckpointManager(
+        self._folder,
+        options=ocp.CheckpointManagerOptions(
+          preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
+          best_fn=lambda metrics: metrics[BEST],
+          best_mode="min",
+          read_only=read_only,
+          cleanup_tmp_directories=not read_only,
+        ),
+      )
 
   @property
   def latest_step(self) -> int | None:
     """Step of the last complete checkpoint; None without one."""
     return self._manager.latest_step()
 
-  def save(
-    self, state: GanState, iterator_state: dict, config: ConfigDict, held_out: dict[str, float]
-  ) -> None:
-    """Starts to write the checkpoint of `state.step`.
+  def save(self, state: GanState, config: dict[str, Any], held_out: dict[str, float]) -> None:
+    """Starts to write the checkpoint of `state.step`; in all processes at once.
 
     Args:
       state: finite; may be donated as soon as this returns.
-      iterator_state: of the batches, such that the next one belongs to this state.
       config: of the run.
       held_out: figures at this step, by which the best is chosen; empty: none were taken.
+
+    Raises:
+      UserError: this one, or the one before, could not be written.
     """
-    with self._in_one_line("could not be written"):
+    with self._in_one_line("could not be written", KEPT):
       self._manager.save(
         int(state.step),
         args=ocp.args.Composite(
-          state=ocp.args.StandardSave(state),
-          batches=ocp.args.JsonSave(iterator_state),
-          config=ocp.args.JsonSave(as_dict(config)),
+          state=ocp.args.StandardSave(parallel.across_processes(state)),
+          config=ocp.args.JsonSave(config),
         ),
         metrics=held_out or None,
       )
 
-  def restore(self, abstract: GanState) -> tuple[GanState, dict]:
-    """State and iterator state of the latest checkpoint.
+  def restore(self, abstract: GanState) -> GanState:
+    """The state of the latest checkpoint.
 
     Args:
-      abstract: shapes, dtypes and placement (`parallel.abstract`); devices may be others than
-        those that saved.
+      abstract: shapes, dtypes and placement (`parallel.abstract`); devices and processes may be
+        others than those that saved.
+
+    Raises:
+      UserError: it is damaged, or of other networks.
     """
-    with self._in_one_line("could not be read"):
+    latest, *others = sorted(self._manager.all_steps(), reverse=True)
+    remedy = (
+      f"to go on from step {others[0]}, move {self._folder / str(latest)} away"
+      if others
+      else "there is no other; start anew in another --workdir"
+    )
+    with self._in_one_line(f"of step {latest} could not be read", remedy):
       restored = self._manager.restore(
-        self.latest_step,
-        args=ocp.args.Composite(
-          state=ocp.args.StandardRestore(abstract), batches=ocp.args.JsonRestore()
-        ),
+        latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
       )
-    return restored["state"], restored["batches"]
+    return restored["state"]
 
   def __enter__(self) -> "Checkpoints":
     return self
 
   def __exit__(self, *error: Any) -> None:
     """Waits until what was started is written, also when training stops with an error."""
-    with self._in_one_line("could not be written"):
+    with self._in_one_line("could not be written", KEPT):
       self._manager.close()
 
   @contextlib.contextmanager
-  def _in_one_line(self, what: str) -> Iterator[None]:
+  def _in_one_line(self, what: str, remedy: str) -> Iterator[None]:
     """What Orbax raises of files it cannot write or read, as one line."""
     try:
       yield
     except (OSError, ValueError, KeyError) as error:
       reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
-      raise UserError(f"checkpoint in {self._manager.directory} {what} ({reason}).") from error
+      if len(reason) > 240:  # what the file system said comes last
+        reason = f"{reason[:80]} ... {reason[-150:]}"
+      raise UserError(f"checkpoint in {self._folder} {what} ({reason}); {remedy}.") from error
 
 
-def open_existing(workdir: Path) -> Checkpoints:
-  """The checkpoints of a workdir that must have some.
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """What a workdir holds, to draw from and to look into.
+
+  Attributes:
+    config: the run's.
+    identities: who the labels stand for.
+    nets: built for one device.
+    state: of the latest checkpoint.
+  """
+
+  config: ConfigDict
+  identities: list[str]
+  nets: Networks
+  state: GanState
+
+
+def load(workdir: Path) -> Run:
+  """The run in a workdir, which stays as it is.
 
   Raises:
-    UserError: it has none.
+    UserError: no run, one without a checkpoint, or one that cannot be read.
   """
-  if (workdir / "checkpoints").is_dir():
-    checkpoints = Checkpoints(workdir)
-    if checkpoints.latest_step is not None:
-      return checkpoints
-  raise UserError(f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}.")
-
-
-def as_dict(config: ConfigDict) -> dict[str, Any]:
-  """A config as `config.json` has it."""
-  return json.loads(config.to_json())
-
-
-def refuse_changes(workdir: Path, new: dict[str, Any]) -> None:
-  """Refuses to go on with a run under another config.
-
-  Raises:
-    UserError: the workdir has a checkpoint and its `config.json` differs from `new` in more than
-      `MAY_CHANGE`; each difference is named.
-  """
-  if not any((workdir / "checkpoints").glob("[0-9]*")):
-    return
-  before, after = _flatten(_read(workdir)), _flatten(new)
-  changed = [
-    f"{name}: {before.get(name)!r} -> {after[name]!r}"
-    for name in sorted(after)
-    if before.get(name) != after[name] and name not in MAY_CHANGE
-  ]
-  if changed:
+  config, identities = run_info.read(workdir)
+  if not run_info.has_checkpoint(workdir):
     raise UserError(
-      f"{workdir} holds a run with another config ({'; '.join(changed)}); go on with the saved "
-      "values or start anew in another --workdir."
+      f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}."
     )
-
-
-def write_config(workdir: Path, config: ConfigDict, identities: list[str]) -> None:
-  """Writes `config.json`: the resolved config, and who the labels stand for.
-
-  Raises:
-    UserError: as `refuse_changes`, or the workdir cannot be written.
-  """
-  new = as_dict(config) | {IDENTITIES: identities}
-  refuse_changes(workdir, new)
-  try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    incomplete = workdir / "config.json.incomplete"
-    incomplete.write_text(json.dumps(new, indent=2) + "\n")
-    incomplete.rename(workdir / "config.json")
-  except OSError as error:
-    raise UserError(f"{workdir}: cannot be written ({error.strerror}); name another.") from error
-
-
-def read_config(workdir: Path) -> tuple[ConfigDict, list[str]]:
-  """The config of a run and its identities' names.
-
-  Raises:
-    UserError: the workdir holds no run.
-  """
-  saved = _read(workdir)
-  identities = saved.pop(IDENTITIES)
-  return ConfigDict(saved).lock(), identities
-
-
-def _read(workdir: Path) -> dict[str, Any]:
-  path = workdir / "config.json"
-  try:
-    saved = json.loads(path.read_text())
-  except OSError as error:
-    raise UserError(f"{path}: {error.strerror}; name the workdir of a run.") from error
-  except ValueError as error:
-    raise UserError(f"{path}: damaged ({error}).") from error
-  if IDENTITIES not in saved:
-    raise UserError(f"{path}: not the config of a run.")
-  return saved
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat: dict[str, Any] = {}
-  for name, value in tree.items():
-    if isinstance(value, dict):
-      flat |= _flatten(value, f"{prefix}{name}.")
-    else:
-      flat[prefix + name] = value
-  return flat
+  nets = models.build(config, len(identities))
+  optimizers = build_optimizers(config)
+  make_state = functools.partial(initialise, nets, optimizers, jax.random.key(0), config)
+  with Checkpoints(workdir, read_only=True) as checkpoints:
+    state = checkpoints.restore(parallel.abstract(make_state))
+  return Run(config, identities, nets, state)

@@ -1,5 +1,6 @@
 """Faces from speech: training, sampling and evaluation all draw through here."""
 
+import functools
 import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -23,24 +24,29 @@ def key(seed: int, *parts: str | int) -> jax.Array:
   return folded
 
 
+def draw_one(
+  generator: Generator, variables: Any, window: jax.Array, key: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+  """A face [S, S, 3] in [-1, 1] and logits [identities] of a conditioned window [T], float32.
+
+  Normalisation uses the running statistics, dropout stays on and takes the key.
+  """
+  out: Any = generator.apply(variables, window[None], False, False, rngs={"dropout": key})
+  faces, _, logits = out
+  return faces[0], logits[0]
+
+
 def drawer(
   generator: Generator,
 ) -> Callable[[Any, np.ndarray, Sequence[jax.Array]], tuple[np.ndarray, np.ndarray]]:
   """A function that draws: (variables, speech, keys) -> (faces, logits).
 
   Its arguments are the generator's variables; conditioned speech, float32 [N, T]; and N keys, one
-  for each face, so that a face does not depend on which others are drawn with it. Normalisation
-  uses the running statistics, dropout stays on. It returns faces, uint8 [N, S, S, 3], and the
-  auxiliary classifier's logits, float32 [N, identities]. It compiles once for each power of two up
-  to `BATCH`, to which N is padded.
+  for each face, so that a face does not depend on which others are drawn with it. It returns faces,
+  uint8 [N, S, S, 3], and the auxiliary classifier's logits, float32 [N, identities]. It compiles
+  once for each power of two up to `BATCH`, to which N is padded.
   """
-
-  def draw_one(variables, window, key):
-    out: Any = generator.apply(variables, window[None], False, False, rngs={"dropout": key})
-    faces, _, logits = out
-    return faces[0], logits[0]
-
-  draw_batch = jax.jit(jax.vmap(draw_one, in_axes=(None, 0, 0)))
+  draw_batch = jax.jit(jax.vmap(functools.partial(draw_one, generator), in_axes=(None, 0, 0)))
 
   def draw(variables, speech, keys):
     faces, logits = [], []

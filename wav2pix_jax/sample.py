@@ -1,15 +1,12 @@
 """Sampling: faces from recordings, with the generator of a workdir."""
 
-import functools
 from pathlib import Path
 
-import jax
 import numpy as np
 import tqdm
 
-from wav2pix_jax import audio, checkpoint, generate, images, models, parallel, schema
+from wav2pix_jax import audio, checkpoint, generate, images, schema
 from wav2pix_jax.errors import UserError
-from wav2pix_jax.state import build_optimizers, initialise
 
 GRID_COLUMNS = 10  # seconds side by side
 
@@ -31,23 +28,20 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   Raises:
     UserError: no checkpoint, no such recording, or one that cannot be read.
   """
-  config, identities = checkpoint.read_config(workdir)
-  speech_of = {path: _windows(path, config) for path in _recordings(speech)}
+  recordings = {path: audio.read(path) for path in _recordings(speech)}
+  run = checkpoint.load(workdir)
+  speech_of = {
+    path: _windows(recording, run.config.dataset.window_samples)
+    for path, recording in recordings.items()
+  }
   stems = [path.stem for path in speech_of]
-  nets = models.build(config, len(identities))
-  make_state = functools.partial(
-    initialise, nets, build_optimizers(config), jax.random.key(0), config
-  )
-  with checkpoint.open_existing(workdir) as checkpoints:
-    state, _ = checkpoints.restore(parallel.abstract(make_state))
-  draw = generate.drawer(nets.generator)
-  out.mkdir(parents=True, exist_ok=True)
+  draw = generate.drawer(run.nets.generator)
   for path, windows in tqdm.tqdm(speech_of.items(), "Drawing", unit=" recordings"):
     keys = [
       generate.key(seed, path.name, w, d) for d in range(num_draws) for w in range(len(windows))
     ]
-    conditioned = np.stack([audio.condition(w, config.dataset.audio_steps) for w in windows])
-    faces, _ = draw(state.generator.variables, np.tile(conditioned, (num_draws, 1)), keys)
+    conditioned = np.stack([audio.condition(w, run.config.dataset.audio_steps) for w in windows])
+    faces, _ = draw(run.state.drawing, np.tile(conditioned, (num_draws, 1)), keys)
     name = path.stem if stems.count(path.stem) == 1 else path.name
     draws = np.split(faces, num_draws)
     for d, drawn in enumerate(draws):
@@ -56,7 +50,7 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
     grid = out / f"{name}_grid.png"
     images.save_png(grid, _grid(path.name, draws))
   print(
-    f"Step {int(state.step)} of {workdir}: drew from {len(speech_of)} recordings into {out} "
+    f"Step {int(run.state.step)} of {workdir}: drew from {len(speech_of)} recordings into {out} "
     f"(seed {seed}); look at {grid}."
   )
 
@@ -81,9 +75,7 @@ def _recordings(speech: Path) -> list[Path]:
   return found
 
 
-def _windows(path: Path, config) -> list[np.ndarray]:
+def _windows(recording: np.ndarray, length: int) -> list[np.ndarray]:
   """A window at each full second of a recording (at least one), zero-padded at its end."""
-  recording = audio.read(path)
   seconds = max(len(recording) // schema.SAMPLE_RATE, 1)
-  length = config.dataset.window_samples
   return [audio.cut(recording, s * schema.SAMPLE_RATE, length) for s in range(seconds)]

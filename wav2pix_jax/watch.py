@@ -1,0 +1,191 @@
+"""What a person watches while a run trains: bar, lines, TensorBoard, and grids of faces."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+from clu import metrics as clu_metrics
+from ml_collections import ConfigDict
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+
+from wav2pix_jax import data, generate, images, parallel, schema
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.files import writing
+from wav2pix_jax.models import Networks
+from wav2pix_jax.state import GanState
+
+GRID_COLUMNS, GRID_BANDS = 8, 2
+
+
+class Log:
+  """A progress bar, a line every so many steps, and TensorBoard; silent but in the first process.
+
+  Values are written at once; where they cannot be, a UserError says so. As a context manager it
+  shows the bar while open.
+
+  Args:
+    folder: for TensorBoard.
+    start: steps done before; what was written of later ones is taken back.
+    config: of the run.
+  """
+
+  def __init__(self, folder: Path, start: int, config: ConfigDict):
+    self._rates = {"generator": config.optimizer.lr_g, "discriminator": config.optimizer.lr_d}
+    self._unwritten: list[dict[str, Any]] = []
+    self._waited = 0.0
+    self._folder = folder
+    self._board = None
+    if parallel.is_first():
+      with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        self._board = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+      self._put(start + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+    self._bar = tqdm.tqdm(
+      desc="Training",
+      total=config.num_steps,
+      initial=start,
+      unit=" faces",
+      unit_scale=config.batch_size,
+      mininterval=1 if sys.stderr.isatty() else 60,
+      disable=not parallel.is_first(),
+    )
+
+  def __enter__(self) -> "Log":
+    return self
+
+  def __exit__(self, *error: Any) -> None:
+    self._bar.close()
+    if self._board:
+      with writing(self._folder):
+        self._board.close()
+
+  def timed(self, batches: Iterator[data.Example]) -> Iterator[data.Example]:
+    """The same batches; the time that training waits for them is written with the next metrics."""
+    while True:
+      before = time.perf_counter()
+      batch = next(batches)
+      self._waited = time.perf_counter() - before
+      yield batch
+
+  def add(self, metrics: dict[str, jax.Array]) -> None:
+    """Takes in a step's metrics, which the devices may still be computing."""
+    if self._unwritten:  # wait for the step before, lest the bar run ahead of the devices
+      jax.block_until_ready(self._unwritten[-1])
+    self._unwritten.append({**metrics, "seconds_waiting_for_data": self._waited})
+    self._bar.update()
+
+  def write(self, step: int) -> None:
+    """Writes the means over the steps since the last call, and the learning rates.
+
+    Raises:
+      UserError: one of these steps was not finite.
+    """
+    unwritten = jax.device_get(self._unwritten)
+    self._unwritten.clear()
+    means = {}
+    for name in unwritten[0]:
+      average = clu_metrics.Average.from_model_output(np.array([one[name] for one in unwritten]))
+      means[name] = float(average.compute())
+    if means.pop("finite") < 1:
+      unsound = [name for name, value in means.items() if not np.isfinite(value)]
+      raise UserError(
+        f"training stopped by step {step}, not finite: {', '.join(unsound) or 'statistics'}; "
+        "the last good checkpoint is kept. Look at the data, or try a lower optimizer.lr_g and "
+        "lr_d in a new --workdir."
+      )
+    rates = {f"learning_rate/{player}": rate for player, rate in self._rates.items()}
+    self._scalars(step, means | rates)
+    shown = ("d_loss/total", "g_loss/total", "g_loss/l1", "classifier_accuracy")
+    self._say(step, {name: means[name] for name in shown})
+
+  def write_look(self, step: int, figures: dict[str, float], grids: dict[str, np.ndarray]) -> None:
+    """Writes figures, and grids uint8 [H, W, 3] by name."""
+    self._scalars(step, figures)
+    for name, grid in grids.items():
+      self._put(step, summary=summary.image(f"{name}/grid", grid, dataformats="HWC"))
+    self._say(step, figures)
+
+  def _scalars(self, step: int, values: dict[str, float]) -> None:
+    for name, value in values.items():
+      self._put(step, summary=summary.scalar(name, value))
+
+  def _put(self, step: int, **what: Any) -> None:
+    """Not through tensorboardX's SummaryWriter, whose thread hangs where a disk is full."""
+    if self._board:
+      with writing(self._folder):
+        self._board.write_event(event_pb2.Event(wall_time=time.time(), step=step, **what))
+        self._board.flush()
+
+  def _say(self, step: int, values: dict[str, float]) -> None:
+    if parallel.is_first():
+      text = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
+      self._bar.write(f"step {step}: {text}", file=sys.stdout)
+
+
+class Look:
+  """Faces drawn from a split's speech: the same speech and the same keys in every look.
+
+  Args:
+    name: of its figures.
+    records: of the split.
+    split: what it is called in the labels.
+    count: of examples, evenly spread over the records.
+    nets: of the run.
+    config: of the run.
+    identities: who the labels stand for.
+  """
+
+  def __init__(
+    self,
+    name: str,
+    records: data.Records,
+    split: str,
+    count: int,
+    nets: Networks,
+    config: ConfigDict,
+    identities: list[str],
+  ):
+    self._name, self._split, self._names = name, split, identities
+    self._draw = generate.drawer(nets.generator)
+    self._examples = data.centred_examples(records, config.dataset, count)
+    self._keys = [
+      generate.key(config.seed, name, i) for i in range(len(self._examples[schema.IDENTITY]))
+    ]
+
+  def __call__(self, state: GanState) -> tuple[dict[str, float], np.ndarray]:
+    """Figures over the examples, and a grid, uint8 [H, W, 3].
+
+    The grid has bands of real faces, those drawn as sampling draws them and, where these come from
+    averaged weights, those drawn with the last ones.
+    """
+    speech, real = self._examples[schema.SPEECH], self._examples[schema.FACE]
+    faces, logits = self._draw(state.drawing, speech, self._keys)
+    named = logits.argmax(-1) == self._examples[schema.IDENTITY]
+    figures = {
+      f"{self._name}/l1": float(np.abs(images.to_float(faces) - real).mean()),
+      f"{self._name}/classifier_accuracy": float(named.mean()),
+    }
+    picked = np.linspace(0, len(real) - 1, GRID_COLUMNS * GRID_BANDS).round().astype(int)
+    rows = {"real": images.to_uint8(real[picked])}
+    rows["averaged weights" if state.ema else "drawn"] = faces[picked]
+    if state.ema:
+      keys = [self._keys[i] for i in picked]
+      rows["last weights"], _ = self._draw(state.generator.variables, speech[picked], keys)
+    return figures, self._grid(rows, self._examples[schema.IDENTITY][picked])
+
+  def _grid(self, rows: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+    faces, titles = [], []
+    for band in np.array_split(np.arange(len(labels)), GRID_BANDS):
+      who = ", ".join(sorted({self._names[label] for label in labels[band]}))
+      for title, row in rows.items():
+        faces.append(list(row[band]))
+        titles.append(f"{who}: {title}, {self._split} speech")
+    return images.grid(faces, titles)
