@@ -1,27 +1,34 @@
-"""Checkpoints of the published PyTorch release, in our variables.
+"""Checkpoints of the published PyTorch release, in our variables and back.
 
 The release names its tensors by their place in PyTorch containers. Two tables, one per network,
 say which of them is which of ours; every kernel of ours has PyTorch's axes in another order, and
-nothing else differs.
+nothing else differs. Layers that the release does not have (batch norm in the generator, spectral
+norm on D's last layer) are named in its manner.
 """
 
+import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.models import Networks
 from wav2pix_jax.models.discriminator import Discriminator
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
-from wav2pix_jax.models.speech_encoder import SpeechEncoder
+from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length
 
 StateDict = Mapping[str, np.ndarray]
-Path = tuple[str, ...]
-SPECTRAL_NORM = ".module.weight_bar"
+VariablePath = tuple[str, ...]
+ENCODER, CLASSIFIER = "audio_embedding", "aux_classifier.net"
+KERNEL, U, V = ".module.weight_bar", ".module.weight_u", ".module.weight_v"
+BATCHES = ".num_batches_tracked"
+WINDOWS = (16_000, 11_200, 4_800)  # samples, the lengths the release trains on: 1, 0.7, 0.3 s
+LISTED = 12  # names that an error shows
 
 
 def import_generator(state_dict: StateDict) -> dict[str, Any]:
@@ -34,9 +41,11 @@ def import_generator(state_dict: StateDict) -> dict[str, Any]:
     Collections "params", "batch_stats" and "spectral", float32.
 
   Raises:
-    UserError: names that are missing, all of them listed.
+    UserError: tensors that are missing, of a wrong shape or unknown, listed.
   """
-  return _variables(state_dict, _generator_table(state_dict))
+  generator = _generator(state_dict)
+  window = _shortest_window(_encoded_steps(state_dict), len(generator.encoder.widths))
+  return read_generator(state_dict, generator, window)
 
 
 def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
@@ -49,42 +58,49 @@ def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
     Collections "params" and "spectral", float32.
 
   Raises:
-    UserError: names that are missing, all of them listed.
+    UserError: tensors that are missing, of a wrong shape or unknown, listed.
   """
-  return _variables(state_dict, _discriminator_table(state_dict))
+  discriminator = _discriminator(state_dict)
+  joined = _size(state_dict, "netD_2.weight", 1, discriminator.widths[-1] + 128)
+  return read_discriminator(state_dict, discriminator, max(joined - discriminator.widths[-1], 1))
 
 
 def networks(generator: StateDict, discriminator: StateDict, dropout: float = 0.5) -> Networks:
   """The release's networks at the widths of a checkpoint, for one device."""
-  blocks = [f"audio_embedding.disc.{i}.conv.weight" for i in range(_encoder_blocks(generator))]
-  ups, downs = _spectral_layers(generator, "netG"), _spectral_layers(discriminator, "netD_1")
   return Networks(
-    Generator(
-      SpeechEncoder(
-        widths=tuple(generator[name].shape[0] for name in blocks),
-        hidden=generator["audio_embedding.fc.0.weight"].shape[0],
-        embedding=generator["audio_embedding.fc.4.weight"].shape[0],
-        batch_norm=True,
-      ),
-      AuxiliaryClassifier(
-        hidden=generator["aux_classifier.net.0.weight"].shape[0],
-        identities=generator["aux_classifier.net.3.weight"].shape[0],
-        batch_norm=True,
-      ),
-      Upsampler(
-        widths=tuple(generator[up + SPECTRAL_NORM].shape[1] for up in ups[:-1]),
-        batch_norm=False,
-        spectral_norm=True,
-        dropout=dropout,
-        dropout_layers=len(ups) - 1,
-      ),
-    ),
-    Discriminator(
-      widths=tuple(discriminator[down + SPECTRAL_NORM].shape[0] for down in downs),
-      last_spectral_norm=False,
-    ),
-    batched_passes=False,
+    _generator(generator, dropout), _discriminator(discriminator), batched_passes=False
   )
+
+
+def config_fields(generator: StateDict, discriminator: StateDict) -> dict[str, Any]:
+  """The fields of a config in which checkpoints of the release differ, by their dotted names.
+
+  Raises:
+    UserError: no window of the release is as long as the encoder expects.
+  """
+  nets, steps = networks(generator, discriminator), _encoded_steps(generator)
+  encoder, upsampler = nets.generator.encoder, nets.generator.upsampler
+  windows = [w for w in WINDOWS if output_length(w, len(encoder.widths)) == steps]
+  if not windows:
+    raise UserError(
+      f"the checkpoint encodes speech into {steps} steps, which none of the release's windows "
+      f"({', '.join(f'{window:,}' for window in WINDOWS)} samples) gives."
+    )
+  return {
+    "image_size": 8 * 2 ** (len(upsampler.widths) - 1),
+    "dataset.window_samples": windows[0],
+    "model.encoder_widths": encoder.widths,
+    "model.encoder_hidden": encoder.hidden,
+    "model.embedding": encoder.embedding,
+    "model.classifier_hidden": nets.generator.classifier.hidden,
+    "model.generator_width": upsampler.widths[-1],
+    "model.discriminator_width": nets.discriminator.widths[0],
+  }
+
+
+def identity_count(generator: StateDict) -> int:
+  """How many speakers a checkpoint tells apart."""
+  return _generator(generator).classifier.identities
 
 
 def evaluate_imported(
@@ -127,80 +143,240 @@ def evaluate_imported(
   return jax.tree.map(np.asarray, out)
 
 
-def _generator_table(state_dict: StateDict) -> Iterator[tuple[str, Path, str]]:
-  """(release name, our path, how the axes go) of each tensor of the generator."""
-  encoder, classifier = "audio_embedding", "aux_classifier.net"
-  for i in range(_encoder_blocks(state_dict)):
-    yield from _dense(f"{encoder}.disc.{i}.conv", ("encoder", f"conv{i}"), "kernel")
-    yield from _batch_norm(f"{encoder}.disc.{i}.bn", ("encoder", f"norm{i}"))
-  for i, kind in enumerate(("kernel of flattened", "kernel", "kernel")):
-    yield from _dense(f"{encoder}.fc.{2 * i}", ("encoder", f"dense{i}"), kind)
-  for i, layer in enumerate((0, 3)):
-    yield from _dense(f"{classifier}.{layer}", ("classifier", f"dense{i}"), "kernel")
-    yield from _batch_norm(f"{classifier}.{layer + 1}", ("classifier", f"norm{i}"))
-  *ups, rgb = _spectral_layers(state_dict, "netG")
-  for i, up in enumerate(ups):
-    yield from _spectral(up, ("upsampler",), f"up{i}")
-  yield from _spectral(rgb, ("upsampler",), "rgb")
+def read_generator(state_dict: StateDict, generator: Generator, window: int) -> dict[str, Any]:
+  """As `import_generator`, for a given network that hears `window` samples."""
+  shapes = jax.eval_shape(
+    lambda: generator.init(jax.random.key(0), jnp.zeros((1, window)), False, True)
+  )
+  return _variables("generator", state_dict, list(_generator_table(generator)), shapes)
 
 
-def _discriminator_table(state_dict: StateDict) -> Iterator[tuple[str, Path, str]]:
-  """(release name, our path, how the axes go) of each tensor of the discriminator."""
-  for i, down in enumerate(_spectral_layers(state_dict, "netD_1")):
-    yield from _spectral(down, (), f"down{i}")
-  yield "netD_2.weight", ("params", "score", "kernel"), "kernel"
+def read_discriminator(
+  state_dict: StateDict, discriminator: Discriminator, embedding: int
+) -> dict[str, Any]:
+  """As `import_discriminator`, for a given network that `embedding` numbers are joined to."""
+  size = 4 * 2 ** len(discriminator.widths)
+  faces, embeddings = jnp.zeros((1, size, size, 3)), jnp.zeros((1, embedding))
+  shapes = jax.eval_shape(lambda: discriminator.init(jax.random.key(0), faces, embeddings, False))
+  return _variables("discriminator", state_dict, list(_discriminator_table(discriminator)), shapes)
 
 
-def _dense(name: str, path: Path, kind: str) -> Iterator[tuple[str, Path, str]]:
-  yield f"{name}.weight", ("params", *path, "kernel"), kind
-  yield f"{name}.bias", ("params", *path, "bias"), "vector"
+def state_dicts(
+  nets: Networks, generator: Mapping[str, Any], discriminator: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+  """The variables of both networks under the release's names, complete: PyTorch loads them."""
+  return (
+    _state_dict(_generator_table(nets.generator), generator),
+    _state_dict(_discriminator_table(nets.discriminator), discriminator),
+  )
 
 
-def _batch_norm(name: str, path: Path) -> Iterator[tuple[str, Path, str]]:
-  yield f"{name}.weight", ("params", *path, "scale"), "vector"
-  yield f"{name}.bias", ("params", *path, "bias"), "vector"
-  yield f"{name}.running_mean", ("batch_stats", *path, "mean"), "vector"
-  yield f"{name}.running_var", ("batch_stats", *path, "var"), "vector"
+@dataclasses.dataclass(frozen=True)
+class Layout:
+  """How the axes of a tensor go.
+
+  Attributes:
+    ours: the release's array as ours.
+    release: ours as the release's.
+  """
+
+  ours: Callable[[np.ndarray], np.ndarray]
+  release: Callable[[np.ndarray], np.ndarray]
 
 
-def _spectral(name: str, path: Path, layer: str) -> Iterator[tuple[str, Path, str]]:
-  yield name + SPECTRAL_NORM, ("params", *path, layer, "kernel"), "kernel"
-  yield f"{name}.module.weight_u", ("spectral", *path, layer, "u"), "vector"
+AS_IS = Layout(lambda x: x, lambda x: x)
+# PyTorch: (first axis, second, space); ours: (space, second, first)
+SWAPPED = Layout(
+  lambda x: np.moveaxis(x, (0, 1), (-1, -2)), lambda x: np.moveaxis(x, (-1, -2), (0, 1))
+)
 
 
-def _variables(state_dict: StateDict, table: Iterator[tuple[str, Path, str]]) -> dict[str, Any]:
-  rows = list(table)
-  missing = sorted({name for name, _, _ in rows} - set(state_dict))
-  if missing:
-    raise UserError(f"the release checkpoint lacks {', '.join(missing)}.")
-  flat = {path: _convert(state_dict, name, kind) for name, path, kind in rows}
-  return flax.traverse_util.unflatten_dict(flat)
+def _flattened(channels: int) -> Layout:
+  """Of the layer after flattening: PyTorch flattens channel by channel, we step by step."""
+
+  def transposed(x, inner):
+    return x.reshape(len(x), inner, -1).transpose(0, 2, 1).reshape(len(x), -1)
+
+  return Layout(
+    lambda x: transposed(x, channels).T, lambda x: transposed(x.T, x.shape[0] // channels)
+  )
 
 
-def _convert(state_dict: StateDict, name: str, kind: str) -> np.ndarray:
-  tensor = np.asarray(state_dict[name], np.float32)
-  match kind:
-    case "kernel":  # PyTorch: (first axis, second, space); ours: (space, second, first)
-      return np.moveaxis(tensor, (0, 1), (-1, -2))
-    case "kernel of flattened":  # PyTorch flattens channel by channel, we step by step
-      last = f"audio_embedding.disc.{_encoder_blocks(state_dict) - 1}.conv.weight"
-      channels = state_dict[last].shape[0]
-      tensor = tensor.reshape(len(tensor), channels, -1).transpose(0, 2, 1)
-      return tensor.reshape(len(tensor), -1).T
-  return tensor
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A tensor: its release name, where it is among our variables, and how its axes go."""
+
+  name: str
+  path: VariablePath
+  layout: Layout
 
 
-def _encoder_blocks(state_dict: StateDict) -> int:
-  return len([name for name in state_dict if re.fullmatch(r".*\.disc\.\d+\.conv\.weight", name)])
+def _generator_table(generator: Generator) -> Iterator[Row]:
+  encoder, classifier, upsampler = generator.encoder, generator.classifier, generator.upsampler
+  for i in range(len(encoder.widths)):
+    yield from _dense(f"{ENCODER}.disc.{i}.conv", ("encoder", f"conv{i}"))
+    if encoder.batch_norm:
+      yield from _batch_norm(f"{ENCODER}.disc.{i}.bn", ("encoder", f"norm{i}"))
+  for i, layout in enumerate((_flattened(encoder.widths[-1]), SWAPPED, SWAPPED)):
+    yield from _dense(f"{ENCODER}.fc.{2 * i}", ("encoder", f"dense{i}"), layout)
+  for i, place in enumerate((0, 3)):
+    yield from _dense(f"{CLASSIFIER}.{place}", ("classifier", f"dense{i}"))
+    if classifier.batch_norm:
+      yield from _batch_norm(f"{CLASSIFIER}.{place + 1}", ("classifier", f"norm{i}"))
+  ups = len(upsampler.widths)
+  for i, name in enumerate(_up_names(ups + 1)):
+    layer = f"up{i}" if i < ups else "rgb"
+    yield from _convolution(name, ("upsampler", layer), upsampler.spectral_norm)
+    if upsampler.batch_norm and i < ups:
+      yield from _batch_norm(f"{name}.bn", ("upsampler", f"norm{i}"))
 
 
-def _spectral_layers(state_dict: StateDict, prefix: str) -> list[str]:
-  """Spectrally normalised layers under a prefix ("netG.3.6"), in the order data goes through."""
-  names = [
-    name.removesuffix(SPECTRAL_NORM)
-    for name in state_dict
-    if name.startswith(prefix + ".") and name.endswith(SPECTRAL_NORM)
+def _discriminator_table(discriminator: Discriminator) -> Iterator[Row]:
+  for i, name in enumerate(_down_names(len(discriminator.widths))):
+    yield from _convolution(name, (f"down{i}",), True)
+  yield from _convolution("netD_2", ("score",), discriminator.last_spectral_norm)
+
+
+def _up_names(layers: int) -> list[str]:
+  """The release nests the last four: netG.0, netG.3.0 at 64 px; netG.0, netG.3, netG.6.0 at 128."""
+  outer = max(layers - 4, 1)
+  names = [f"netG.{3 * i}" for i in range(outer)]
+  return names + [f"netG.{3 * outer}.{3 * i}" for i in range(layers - outer)]
+
+
+def _down_names(layers: int) -> list[str]:
+  """The release nests the first four where there are more: netD_1.0.0, ..., netD_1.1 at 128 px."""
+  if layers <= 4:
+    return [f"netD_1.{2 * i}" for i in range(layers)]
+  return [f"netD_1.0.{2 * i}" for i in range(4)] + [f"netD_1.{i}" for i in range(1, layers - 3)]
+
+
+def _dense(name: str, path: VariablePath, layout: Layout = SWAPPED) -> Iterator[Row]:
+  yield Row(f"{name}.weight", ("params", *path, "kernel"), layout)
+  yield Row(f"{name}.bias", ("params", *path, "bias"), AS_IS)
+
+
+def _batch_norm(name: str, path: VariablePath) -> Iterator[Row]:
+  yield Row(f"{name}.weight", ("params", *path, "scale"), AS_IS)
+  yield Row(f"{name}.bias", ("params", *path, "bias"), AS_IS)
+  yield Row(f"{name}.running_mean", ("batch_stats", *path, "mean"), AS_IS)
+  yield Row(f"{name}.running_var", ("batch_stats", *path, "var"), AS_IS)
+
+
+def _convolution(name: str, path: VariablePath, spectral_norm: bool) -> Iterator[Row]:
+  kernel = name + (KERNEL if spectral_norm else ".weight")
+  yield Row(kernel, ("params", *path, "kernel"), SWAPPED)
+  if spectral_norm:
+    yield Row(name + U, ("spectral", *path, "u"), AS_IS)
+
+
+def _variables(
+  network: str, state_dict: StateDict, rows: list[Row], shapes: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Our variables, after every tensor has been found to be there and to fit."""
+  expected = flax.traverse_util.flatten_dict(shapes)
+  missing, wrong, found = [], [], {}
+  for row in rows:
+    shape = row.layout.release(np.broadcast_to(np.float32(0), expected[row.path].shape)).shape
+    if row.name not in state_dict:
+      missing.append(row.name)
+    elif state_dict[row.name].shape != shape:
+      wrong.append(f"{row.name} {state_dict[row.name].shape} instead of {shape}")
+    else:
+      found[row.path] = row.layout.ours(np.asarray(state_dict[row.name], np.float32))
+  known = {row.name for row in rows}
+  unknown = [name for name in state_dict if name not in known and not name.endswith((V, BATCHES))]
+  faults = [
+    f"{what} {', '.join(names[:LISTED])}{f' and {more} more' if more > 0 else ''}"
+    for what, names in (("lacks", missing), ("has wrong shapes:", wrong), ("has unknown", unknown))
+    if names
+    for more in [len(names) - LISTED]
   ]
-  if not names:
-    raise UserError(f"the release checkpoint lacks {prefix}.*{SPECTRAL_NORM}.")
-  return sorted(names, key=lambda name: [int(part) for part in name.split(".")[1:]])
+  if faults:
+    raise UserError(f"the {network}'s checkpoint {'; '.join(faults)}.")
+  return flax.traverse_util.unflatten_dict(found)
+
+
+def _state_dict(rows: Iterator[Row], variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  flat = flax.traverse_util.flatten_dict(jax.device_get(variables))
+  out = {
+    row.name: np.ascontiguousarray(row.layout.release(np.asarray(flat[row.path]))) for row in rows
+  }
+  for name in list(out):  # what PyTorch keeps beside, and we compute anew
+    if name.endswith(U):
+      kernel = out[name.replace(U, KERNEL)]
+      right = out[name] @ kernel.reshape(len(kernel), -1)
+      out[name.replace(U, V)] = right / np.linalg.norm(right)
+    if name.endswith(".running_var"):
+      out[name.replace(".running_var", BATCHES)] = np.zeros((), np.int64)
+  return out
+
+
+def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
+  """The release's generator; of a tensor that is missing, the published size."""
+  widths = (16, 32, 128, 256, 512, 1024)
+  blocks = _count(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or len(widths)
+  layers = len(_spectral_layers(state_dict, "netG")) or 6
+  names = _up_names(layers)
+  return Generator(
+    SpeechEncoder(
+      widths=tuple(
+        _size(state_dict, f"{ENCODER}.disc.{i}.conv.weight", 0, widths[min(i, 5)])
+        for i in range(blocks)
+      ),
+      hidden=_size(state_dict, f"{ENCODER}.fc.0.weight", 0, 256),
+      embedding=_size(state_dict, f"{ENCODER}.fc.4.weight", 0, 128),
+      batch_norm=True,
+    ),
+    AuxiliaryClassifier(
+      hidden=_size(state_dict, f"{CLASSIFIER}.0.weight", 0, 200),
+      identities=_size(state_dict, f"{CLASSIFIER}.3.weight", 0, 10),
+      batch_norm=True,
+    ),
+    Upsampler(
+      widths=tuple(
+        _size(state_dict, name + KERNEL, 1, 64 * 2 ** (layers - 2 - i))
+        for i, name in enumerate(names[:-1])
+      ),
+      batch_norm=False,
+      spectral_norm=True,
+      dropout=dropout,
+      dropout_layers=layers - 1,
+    ),
+  )
+
+
+def _discriminator(state_dict: StateDict) -> Discriminator:
+  """The release's discriminator; of a tensor that is missing, the published size."""
+  names = _down_names(len(_spectral_layers(state_dict, "netD_1")) or 5)
+  widths = tuple(_size(state_dict, name + KERNEL, 0, 64 * 2**i) for i, name in enumerate(names))
+  return Discriminator(widths=widths, last_spectral_norm=False)
+
+
+def _size(state_dict: StateDict, name: str, axis: int, default: int) -> int:
+  tensor = state_dict.get(name)
+  return tensor.shape[axis] if tensor is not None and tensor.ndim > axis else default
+
+
+def _count(state_dict: StateDict, pattern: str) -> int:
+  found = [int(match[1]) for name in state_dict if (match := re.fullmatch(pattern, name))]
+  return max(found, default=-1) + 1
+
+
+def _spectral_layers(state_dict: StateDict, prefix: str) -> set[str]:
+  """Layers under a prefix of which any tensor is there."""
+  pattern = rf"({prefix}\.[\d.]+)\.module\..*"
+  return {match[1] for name in state_dict if (match := re.fullmatch(pattern, name))}
+
+
+def _encoded_steps(state_dict: StateDict) -> int:
+  """Steps that the encoder leaves of a window, of which its first dense layer shows the length."""
+  blocks = _count(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or 6
+  channels = _size(state_dict, f"{ENCODER}.disc.{blocks - 1}.conv.weight", 0, 1024)
+  return max(_size(state_dict, f"{ENCODER}.fc.0.weight", 1, 4 * channels) // channels, 1)
+
+
+def _shortest_window(steps: int, blocks: int) -> int:
+  for _ in range(blocks):
+    steps = 4 * (steps - 1) + 2
+  return steps

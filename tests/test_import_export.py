@@ -1,0 +1,272 @@
+"""Weights come from and go to where people have them, and draw the same faces everywhere."""
+
+import json
+import pickle
+import subprocess
+import sys
+import types
+
+import conftest
+import jax
+import numpy as np
+import parity_formula
+import pytest
+import safetensors.numpy
+
+from configs import base as base_config
+from configs import release as release_config
+from wav2pix_jax import (
+  audio,
+  checkpoint,
+  generate,
+  models,
+  release,
+  run_info,
+  sample,
+  tensor_files,
+  train,
+)
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.export import export
+from wav2pix_jax.import_release import import_release
+from wav2pix_jax.state import build_optimizers, initialise
+
+SPEECH = np.random.default_rng(0).standard_normal((3, 16_000)).astype("f4")
+SEEDS = np.arange(3, dtype="u4")
+
+
+@pytest.fixture(scope="module")
+def published():
+  """A release checkpoint at 64 px: tensors of G and of D."""
+  _, *tensors = parity_formula.load(64)
+  return [{name: np.asarray(x, np.float32) for name, x in part.items()} for part in tensors]
+
+
+def _small_release(config, identities=10):
+  """State dicts as the release would write them, of networks that train in seconds."""
+  nets = models.build(config, identities)
+  rng = np.random.default_rng(0)
+  state = jax.tree.map(
+    lambda leaf: rng.uniform(0, 0.1, leaf.shape).astype("f4"),
+    jax.eval_shape(lambda: initialise(nets, build_optimizers(config), jax.random.key(0), config)),
+  )
+  return release.state_dicts(nets, state.generator.variables, state.discriminator.variables)
+
+
+@pytest.fixture
+def small_config(released, data_dir):
+  config = release_config.get_config()
+  config.update_from_flattened_dict(conftest.TINY)
+  config.num_steps = config.eval_every = config.save_every = 2
+  config.dataset.source, config.dataset.data_dir = str(released.folder), str(data_dir)
+  return config
+
+
+@pytest.fixture(scope="module")
+def base_run(released, data_dir, tmp_path_factory):
+  """A workdir with averaged weights that differ from the last."""
+  config = base_config.get_config()
+  config.update_from_flattened_dict(conftest.TINY)
+  config.num_steps = config.eval_every = config.save_every = 3
+  config.dataset.source, config.dataset.data_dir = str(released.folder), str(data_dir)
+  workdir = tmp_path_factory.mktemp("base")
+  train.train(config, workdir)
+  return workdir
+
+
+def _save_npz(path, tensors):
+  np.savez(path, **tensors)
+
+
+def _save_safetensors(path, tensors):
+  safetensors.numpy.save_file(tensors, path)
+
+
+def _save_pth(path, tensors):
+  torch = pytest.importorskip("torch", reason="reading .pth takes PyTorch, which is not installed")
+  torch.save({f"module.{name}": torch.from_numpy(x) for name, x in tensors.items()}, path)
+
+
+@pytest.mark.parametrize(
+  ("ending", "save"), [("npz", _save_npz), ("safetensors", _save_safetensors), ("pth", _save_pth)]
+)
+def test_a_published_checkpoint_is_imported_and_exported_unchanged(
+  published, tmp_path, ending, save
+):
+  paths = [tmp_path / f"{name}.{ending}" for name in "gd"]
+  for path, tensors in zip(paths, published, strict=True):
+    save(path, {name: np.ascontiguousarray(x) for name, x in tensors.items()})
+  import_release(*paths, tmp_path / "run", release_config.get_config())
+  run = checkpoint.load(tmp_path / "run")
+  assert run.identities == [str(i) for i in range(10)]
+  assert (run.config.image_size, run.config.dataset.window_samples) == (64, 16_000)
+  assert int(run.state.step) == 0
+  for moment in jax.tree.leaves(run.state.generator.opt_state):
+    assert not np.any(moment)  # fresh
+  out = release.state_dicts(
+    run.nets, run.state.generator.variables, run.state.discriminator.variables
+  )
+  for theirs, ours in zip(published, out, strict=True):
+    assert theirs.keys() == ours.keys()
+    for name, tensor in theirs.items():
+      np.testing.assert_allclose(ours[name], tensor, atol=1e-6 if "weight_v" in name else 0)
+
+
+def test_pth_never_unpickles_more_than_tensors(published, tmp_path, monkeypatch):
+  """Whatever PyTorch is installed, or none: how it is called."""
+  calls = []
+
+  def load(path, **options):
+    calls.append(options)
+    return {"module.x": types.SimpleNamespace(numpy=lambda: np.ones(2))}
+
+  monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
+  (tmp_path / "g.pth").touch()
+  tensors, _ = tensor_files.read(tmp_path / "g.pth")
+  assert list(tensors) == ["x"]
+  assert calls == [{"map_location": "cpu", "weights_only": True}]
+
+  def refuse(path, **options):
+    raise pickle.UnpicklingError("Weights only load failed: pass weights_only=False")
+
+  monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=refuse))
+  with pytest.raises(UserError, match="holds more than tensors"):
+    tensor_files.read(tmp_path / "g.pth")
+  monkeypatch.setitem(sys.modules, "torch", None)
+  with pytest.raises(UserError, match="PyTorch is needed"):
+    tensor_files.read(tmp_path / "g.pth")
+
+
+@pytest.mark.parametrize(
+  ("name", "content", "words"),
+  [
+    ("g.bin", b"", "the ending says not"),
+    ("g.npz", b"PK nothing", "cannot be read"),
+    ("g.safetensors", b"\xff" * 20, "cannot be read"),
+    ("missing.npz", None, "no such file"),
+  ],
+)
+def test_files_that_are_none(tmp_path, name, content, words):
+  if content is not None:
+    (tmp_path / name).write_bytes(content)
+  with pytest.raises(UserError, match=words) as error:
+    tensor_files.read(tmp_path / name)
+  assert "\n" not in str(error.value)
+
+
+def test_missing_wrong_and_unknown_tensors_are_listed(published):
+  for reader in (release.import_generator, release.import_discriminator):
+    with pytest.raises(UserError, match=r"lacks .*and \d+ more|lacks net"):
+      reader({})
+  generator, discriminator = dict(published[0]), dict(published[1])
+  del generator["audio_embedding.fc.2.bias"], generator["aux_classifier.net.1.running_var"]
+  generator["netG.3.6.module.weight_u"] = np.ones(7)
+  generator["netG.4.weight"] = np.ones(1)
+  with pytest.raises(UserError) as error:
+    release.import_generator(generator)
+  for words in (
+    "lacks audio_embedding.fc.2.bias, aux_classifier.net.1.running_var",
+    "wrong shapes: netG.3.6.module.weight_u (7,) instead of (128,)",
+    "unknown netG.4.weight",
+  ):
+    assert words in str(error.value)
+  del discriminator["netD_2.weight"]
+  with pytest.raises(UserError, match=r"lacks netD_2\.weight"):
+    release.import_discriminator(discriminator)
+
+
+def test_networks_of_two_sizes_do_not_go_together(published, tmp_path):
+  _, large, _ = parity_formula.load(128)
+  np.savez(tmp_path / "g.npz", **large)
+  np.savez(tmp_path / "d.npz", **published[1])
+  with pytest.raises(UserError, match="the discriminator's checkpoint lacks"):
+    import_release(
+      tmp_path / "g.npz", tmp_path / "d.npz", tmp_path / "run", release_config.get_config()
+    )
+  assert not (tmp_path / "run").exists()
+
+
+def test_an_imported_workdir_samples_and_trains_on(small_config, tmp_path, capsys):
+  paths = [tmp_path / "g.npz", tmp_path / "d.npz"]
+  for path, tensors in zip(paths, _small_release(small_config), strict=True):
+    np.savez(path, **tensors)
+  workdir = tmp_path / "run"
+  import_release(*paths, workdir, release_config.get_config())
+  audio.write_wav(tmp_path / "a.wav", (SPEECH[0] * 5000).astype(np.int16))
+  sample.sample(workdir, tmp_path / "a.wav", 1, 0, tmp_path / "faces")
+  assert (tmp_path / "faces" / "a_grid.png").exists()
+  train.train(small_config, workdir)
+  assert "Going on from step 0" in capsys.readouterr().out
+  run = checkpoint.load(workdir)
+  assert int(run.state.step) == 2
+  assert run.identities == ["ada", "bo", *map(str, range(2, 10))]
+  with pytest.raises(UserError, match="holds a run already"):
+    import_release(*paths, workdir, release_config.get_config())
+
+
+def test_an_export_is_imported_with_its_config_and_names(base_run, tmp_path):
+  """Of any networks, not only the release's; what is drawn with stays."""
+  export(base_run, tmp_path / "out")
+  files = [tmp_path / "out" / f"{name}.safetensors" for name in ("generator", "discriminator")]
+  import_release(*files, tmp_path / "again", release_config.get_config())
+  before, after = checkpoint.load(base_run), checkpoint.load(tmp_path / "again")
+  assert after.identities == before.identities
+  assert run_info.as_dict(after.config) == run_info.as_dict(before.config)
+  assert not np.array_equal(
+    before.state.ema["params"]["upsampler"]["rgb"]["kernel"],
+    before.state.generator.params["upsampler"]["rgb"]["kernel"],
+  )
+  jax.tree.map(np.testing.assert_array_equal, before.state.ema, after.state.generator.variables)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    before.state.discriminator.variables,
+    after.state.discriminator.variables,
+  )
+
+
+FRESH = """
+import sys
+import numpy as np
+from jax import export
+draw = export.deserialize(open(sys.argv[1], "rb").read()).call
+arrays = np.load(sys.argv[2])
+together = np.asarray(draw(arrays["speech"], arrays["seeds"]))
+alone = np.concatenate(
+  [draw(arrays["speech"][i : i + 1], arrays["seeds"][i : i + 1]) for i in range(3)]
+)
+np.savez(sys.argv[3], together=together, alone=alone)
+foreign = {"wav2pix_jax", "flax", "optax", "orbax", "ml_collections", "configs"} & set(sys.modules)
+assert not foreign, foreign
+"""
+
+
+def test_the_artefact_draws_the_same_faces_without_this_package(base_run, tmp_path):
+  export(base_run, tmp_path / "out")
+  np.savez(tmp_path / "in.npz", speech=SPEECH, seeds=SEEDS)
+  artefact = tmp_path / "out" / "generator.stablehlo"
+  arguments = [artefact, tmp_path / "in.npz", tmp_path / "faces.npz"]
+  subprocess.run([sys.executable, "-I", "-c", FRESH, *arguments], cwd=tmp_path, check=True)
+  drawn = np.load(tmp_path / "faces.npz")
+  run = checkpoint.load(base_run)
+  conditioned = audio.condition(SPEECH, run.config.dataset.audio_steps)
+  keys = [jax.random.key(seed) for seed in SEEDS]
+  expected, _ = generate.drawer(run.nets.generator)(run.state.drawing, conditioned, keys)
+  for faces in drawn.values():
+    assert faces.dtype == np.uint8
+    assert np.abs(faces.astype(int) - expected).max() <= 1
+  assert len({face.tobytes() for face in expected}) == 3
+
+
+def test_the_text_beside_exported_tensors(base_run, tmp_path):
+  export(base_run, tmp_path)
+  _, text = tensor_files.read(tmp_path / "generator.safetensors")
+  assert json.loads(text["identity_names"]) == ["ada", "bo"]
+  assert json.loads(text["config"])["image_size"] == 16
+
+
+@pytest.mark.parametrize("window", release.WINDOWS)
+def test_the_window_is_read_off_the_encoder(small_config, window):
+  small_config.dataset.window_samples = window
+  fields = release.config_fields(*_small_release(small_config))
+  assert fields["dataset.window_samples"] == window
+  assert fields["image_size"] == 16

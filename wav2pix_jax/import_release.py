@@ -1,0 +1,50 @@
+"""Importing: a workdir from the checkpoint files of the published release, or of an export."""
+
+import json
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from wav2pix_jax import checkpoint, models, parallel, release, run_info, tensor_files
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.state import build_optimizers, start
+
+
+def import_release(generator: Path, discriminator: Path, workdir: Path, config: ConfigDict) -> None:
+  """Writes a checkpoint at step 0 with fresh optimizers, to draw with and to train on from.
+
+  Speakers are called "0", "1", ...: a checkpoint of the release does not know their names. What
+  `--mode=export` wrote carries its config and names, and these are taken.
+
+  Args:
+    generator: the release's generator, or `generator.safetensors` of an export.
+    discriminator: its discriminator.
+    workdir: without a run in it.
+    config: of the release, for all that tensors do not show.
+
+  Raises:
+    UserError: a file that cannot be read; tensors that are missing, wrong or unknown; or a workdir
+      that has a run or cannot be written.
+  """
+  if run_info.has_checkpoint(workdir):
+    raise UserError(f"{workdir} holds a run already; name another --workdir.")
+  tensors, text = tensor_files.read(generator)
+  d_tensors, _ = tensor_files.read(discriminator)
+  if run_info.CONFIG in text:
+    config = ConfigDict(json.loads(text[run_info.CONFIG])).lock()
+    identities = json.loads(text[run_info.IDENTITIES])
+  else:
+    config.update_from_flattened_dict(release.config_fields(tensors, d_tensors))
+    identities = [str(label) for label in range(release.identity_count(tensors))]
+  nets = models.build(config, len(identities))
+  g_variables = release.read_generator(tensors, nets.generator, config.dataset.window_samples)
+  d_variables = release.read_discriminator(d_tensors, nets.discriminator, config.model.embedding)
+  state = start(g_variables, d_variables, build_optimizers(config), config.ema_decay)
+  run_info.write(workdir, config, identities, records={})
+  with checkpoint.Checkpoints(workdir) as checkpoints:
+    checkpoints.save(parallel.replicate(state), run_info.as_dict(config), held_out={})
+  run_info.record_start(workdir, 0)
+  print(
+    f"Imported {config.image_size} px networks for {len(identities)} speakers and windows of "
+    f"{config.dataset.window_samples:,} samples into {workdir}."
+  )
