@@ -5,7 +5,9 @@ python main.py --mode=sample --workdir=runs/base --speech=speech.wav
 """
 
 import os
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,16 +16,24 @@ from ml_collections import config_flags
 
 from wav2pix_jax.errors import UserError
 
-MODES = ("train", "sample")
-SAMPLE_FLAGS = ("speech", "num_draws", "seed", "out")
+MODES = {  # and the flags that go with each
+  "train": ("config", "workdir", "dry_run", "distributed"),
+  "sample": ("workdir", "speech", "num_draws", "seed", "out"),
+  "import": ("generator", "discriminator", "workdir"),
+  "export": ("workdir", "out"),
+}
 
 config_flags.DEFINE_config_file("config", None, "train: the config, as configs/base.py.")
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-flags.DEFINE_string("workdir", None, "Where the run lives; default: runs/<config's name>.")
+flags.DEFINE_string("workdir", None, "Where the run lives; train: runs/<config's name>.")
+flags.DEFINE_bool("dry_run", False, "train: only say what the config makes; touch no data.")
+flags.DEFINE_bool("distributed", False, "train: as one of several processes.")
 flags.DEFINE_string("speech", None, "sample: a recording, or a folder of recordings.")
 flags.DEFINE_integer("num_draws", 1, "sample: faces for each second of speech.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "sample: of the drawings.", lower_bound=0, upper_bound=2**32 - 1)
-flags.DEFINE_string("out", "samples", "sample: folder for the pictures.")
+flags.DEFINE_string("out", None, "Folder; sample: samples; export: export/ in the workdir.")
+flags.DEFINE_string("generator", None, "import: .npz, .safetensors, or .pth with PyTorch.")
+flags.DEFINE_string("discriminator", None, "import: the same.")
 FLAGS = flags.FLAGS
 
 
@@ -38,29 +48,74 @@ def main(argv: list[str]) -> None:
   cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "wav2pix_jax", "compiled").expanduser()
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
-  logging.set_verbosity(logging.ERROR)  # the libraries' own progress; ours is printed
 
-  other = {"train": SAMPLE_FLAGS, "sample": ["config"]}[FLAGS.mode]
-  for name in other:
+  for name in sorted(set().union(*MODES.values()) - set(MODES[FLAGS.mode])):
     if FLAGS[name].present:
       raise UserError(f"--{name} does not go with --mode={FLAGS.mode}.")
-  if FLAGS.mode == "train":
-    if FLAGS.config is None:
-      raise UserError("--config is missing; name one, as --config=configs/base.py.")
-    from wav2pix_jax.train import train
+  {"train": _train, "sample": _sample, "import": _import, "export": _export}[FLAGS.mode]()
 
-    name = Path(config_flags.get_config_filename(FLAGS["config"])).stem
+
+def _train() -> None:
+  _need("config", "configs/base.py")
+  name = Path(config_flags.get_config_filename(FLAGS["config"])).stem
+  from wav2pix_jax import parallel, stopping
+  from wav2pix_jax.train import check, train
+
+  if FLAGS.dry_run:
+    from wav2pix_jax.dry_run import dry_run
+
+    check(FLAGS.config)
+    dry_run(FLAGS.config)
+    return
+  if FLAGS.distributed:
+    parallel.join()
+    if not parallel.is_first():
+      sys.stdout = open(os.devnull, "w")  # noqa: SIM115, one process speaks for all
+  try:
     train(FLAGS.config, Path(FLAGS.workdir or Path("runs", name)))
-  else:
-    if FLAGS.workdir is None or FLAGS.speech is None:
-      raise UserError("--mode=sample needs --workdir=RUN and --speech=FILE or FOLDER.")
-    from wav2pix_jax.sample import sample
+  except stopping.Stopped as stopped:
+    _leave(f"{stopped}; the same command goes on from there.", stopped.status, "stopped")
 
-    sample(Path(FLAGS.workdir), Path(FLAGS.speech), FLAGS.num_draws, FLAGS.seed, Path(FLAGS.out))
+
+def _sample() -> None:
+  _need("workdir", "RUN")
+  _need("speech", "FILE or FOLDER")
+  from wav2pix_jax.sample import sample
+
+  out = Path(FLAGS.out or "samples")
+  sample(Path(FLAGS.workdir), Path(FLAGS.speech), FLAGS.num_draws, FLAGS.seed, out)
+
+
+def _import() -> None:
+  for name in ("generator", "discriminator"):
+    _need(name, "FILE")
+  _need("workdir", "NEW")
+  from configs import release
+  from wav2pix_jax.import_release import import_release
+
+  generator, discriminator = Path(FLAGS.generator), Path(FLAGS.discriminator)
+  import_release(generator, discriminator, Path(FLAGS.workdir), release.get_config())
+
+
+def _export() -> None:
+  _need("workdir", "RUN")
+  from wav2pix_jax.export import export
+
+  export(Path(FLAGS.workdir), Path(FLAGS.out or Path(FLAGS.workdir, "export")))
+
+
+def _need(flag: str, example: str) -> None:
+  if FLAGS[flag].value is None:
+    raise UserError(f"--{flag} is missing; --mode={FLAGS.mode} needs --{flag}={example}.")
 
 
 def run(argv: list[str]) -> None:
   """`main`, with one line and exit status 2 for what the user can mend."""
+  signal.signal(signal.SIGTERM, signal.default_int_handler)  # training has its own way to stop
+  # What fails in a library's thread is raised again where its work is waited for: once is enough.
+  threading.excepthook = lambda args: None
+  sys.unraisablehook = lambda args: None
+  logging.set_verbosity(logging.FATAL)
   try:
     main(argv)
   except UserError as error:
@@ -68,9 +123,7 @@ def run(argv: list[str]) -> None:
   except OSError as error:
     _leave(f"{error.filename or 'a file'}: {error.strerror or error}.")
   except KeyboardInterrupt:
-    _leave(
-      "interrupted; started again, training goes on from its last checkpoint, if it has one.", 130
-    )
+    _leave("training goes on from its last checkpoint, if it has one.", 130, "interrupted")
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -83,13 +136,13 @@ def parse(argv: list[str]) -> list[str]:
     _leave(f"{' '.join(str(error).split())}; see --help.")
   except Exception as error:  # noqa: BLE001, whatever a config file raises
     last = str(error).strip().splitlines()[-1].strip()
-    if isinstance(error, AttributeError) and last.startswith('"'):  # what a locked config raises
+    if isinstance(error, AttributeError | KeyError) and last[0] in "\"'":  # of a locked config
       _leave(f"no config field {last.strip(chr(34))}; configs/base.py has them all.")
     _leave(f"--config cannot be loaded ({last}).")
 
 
-def _leave(line: str, status: int = 2) -> NoReturn:
-  print(f"error: {line}", file=sys.stderr)
+def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
+  print(f"{what}: {line}", file=sys.stderr)
   sys.exit(status)
 
 
