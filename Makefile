@@ -36,7 +36,7 @@ test: .venv/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto $(FLAGS)
+	$(BIN)/pytest -n auto --dist loadfile $(FLAGS)
 
 format: .venv/test.done
 	$(BIN)/ruff check --fix .

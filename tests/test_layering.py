@@ -7,11 +7,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-  {"wav2pix_jax", "errors", "schema", "audio", "images"},
+  {"wav2pix_jax", "errors", "schema", "files", "audio", "images"},
   {"losses", "models"},
-  {"state", "data", "parallel"},
-  {"steps", "generate", "checkpoint", "release"},
-  {"train", "sample"},
+  {"state", "data", "parallel", "stopping"},
+  {"steps", "generate", "checkpoint", "run_info", "watch", "release", "tensor_files"},
+  {"train", "sample", "dry_run", "import_release", "export"},
   {"main"},
 ]
 # Within a floor some know each other; verbs never do.

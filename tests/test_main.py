@@ -1,78 +1,43 @@
 """The door: train, go on, sample; and one line for what a user can mend."""
 
-import functools
 import json
-import os
+import re
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import conftest
 import jax
+import kills
 import numpy as np
 import pytest
 from PIL import Image
-from tensorboardX.proto import event_pb2
 
-from wav2pix_jax import audio, checkpoint, data, images, models, parallel, schema, state, train
+from configs import base
+from wav2pix_jax import audio, checkpoint, data, images, run_info, schema, train
 from wav2pix_jax.errors import UserError
-
-ROOT = Path(__file__).parent.parent
 
 
 def _main(*flags, check=True):
-  run = subprocess.run(
-    [sys.executable, "main.py", *map(str, flags)],
-    cwd=ROOT,
-    capture_output=True,
-    text=True,
-    env={**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=1"},
-  )
+  return _run([sys.executable, "main.py", *map(str, flags)], check)
+
+
+def _run(command, check=True):
+  run = conftest.run(command)
   if check:
     assert run.returncode == 0, run.stdout + run.stderr
   return run
-
-
-def _overrides(released, data_dir, **more):
-  fields = {
-    **conftest.TINY,
-    "num_steps": 6,
-    "log_every": 2,
-    "eval_every": 3,
-    "save_every": 3,
-    "dataset.source": released.folder,
-    "dataset.data_dir": data_dir,
-    **more,
-  }
-  return [f"--config.{name}={value}" for name, value in fields.items()]
 
 
 @pytest.fixture(scope="module")
 def run(released, data_dir, tmp_path_factory):
   """A workdir after six steps, and what was printed."""
   workdir = tmp_path_factory.mktemp("runs") / "base"
-  flags = ["--config=configs/base.py", f"--workdir={workdir}"]
-  first = _main(*flags, *_overrides(released, data_dir))
-  return workdir, first, flags
-
-
-def _scalars(workdir):
-  """step -> name -> value, of all event files."""
-  found = {}
-  for path in sorted((workdir / "tensorboard").iterdir()):
-    data = path.read_bytes()
-    while data:
-      size = int.from_bytes(data[:8], "little")
-      event = event_pb2.Event.FromString(data[12 : 12 + size])
-      for value in event.summary.value:
-        if value.HasField("simple_value"):
-          found.setdefault(event.step, {})[value.tag] = value.simple_value
-      data = data[12 + size + 4 :]
-  return found
+  return workdir, _run(conftest.training_command(workdir, released.folder, data_dir))
 
 
 def test_training_leaves_what_it_promises(run):
-  workdir, first, _ = run
+  workdir, first = run
   assert "Total:" in first.stdout  # parameter overview
   assert "faces/s" in first.stderr
   assert "g_loss/l1" in first.stdout
@@ -80,14 +45,22 @@ def test_training_leaves_what_it_promises(run):
   kept = {int(path.name) for path in (workdir / "checkpoints").iterdir()}
   assert 6 in kept
   assert kept <= {3, 6}
-  for step in (3, 6):
-    with Image.open(workdir / "samples" / f"step_{step:06d}.png") as grid:
-      assert grid.size[0] >= 8 * 16
-      assert grid.size[1] == 4 * (16 + images.LABEL_HEIGHT)
-  scalars = _scalars(workdir)
+  for name in ("held_out", "learned"):
+    for step in (3, 6):
+      with Image.open(workdir / "samples" / f"step_{step:06d}_{name}.png") as grid:
+        assert grid.size[0] >= 8 * 16
+        assert grid.size[1] == 6 * (16 + images.LABEL_HEIGHT)  # real, averaged and last weights
+  scalars = kills.scalars(workdir)
   assert {2, 4, 6} <= set(scalars)
-  assert {"d_loss/real", "g_loss/softmax", "d_score/fake", "g_grad_norm"} <= scalars[2].keys()
-  assert {"held_out/l1", "held_out/classifier_accuracy"} <= scalars[3].keys()
+  assert scalars[2].keys() >= {
+    *("d_loss/real", "g_loss/softmax", "d_score/fake", "d_score/real", "d_score/mismatched"),
+    *("g_grad_norm", "d_grad_norm", "g_param_norm", "d_param_norm"),
+    *("learning_rate/generator", "learning_rate/discriminator", "seconds_waiting_for_data"),
+  }
+  assert {"held_out/l1", "held_out/classifier_accuracy", "learned/l1"} <= scalars[3].keys()
+  (events,) = (workdir / "tensorboard").iterdir()
+  for name in ("held_out/grid", "learned/grid"):
+    assert events.read_bytes().count(name.encode()) == 2
   assert all(np.isfinite(list(values.values())).all() for values in scalars.values())
 
 
@@ -95,23 +68,25 @@ def test_the_same_command_goes_on_and_ends_like_an_uninterrupted_run(
   run, released, data_dir, tmp_path
 ):
   """Three steps, then the same command to six, equals six at once: to the last digit printed."""
-  workdir, first, _ = run
-  flags = ["--config=configs/base.py", f"--workdir={tmp_path}"]
-  _main(*flags, *_overrides(released, data_dir, num_steps=3))
-  second = _main(*flags, *_overrides(released, data_dir))
+  workdir, first = run
+  _run(conftest.training_command(tmp_path, released.folder, data_dir, num_steps=3))
+  second = _run(conftest.training_command(tmp_path, released.folder, data_dir))
   assert "Going on from step 3" in second.stdout
-  whole, resumed = _scalars(workdir), _scalars(tmp_path)
+  whole, resumed = kills.scalars(workdir), kills.scalars(tmp_path)
+  for values in (whole[6], resumed[6]):
+    assert values.pop("seconds_waiting_for_data") >= 0
   assert whole[6] == resumed[6]
-  for name in ("step_000006.png", "step_000003.png"):
+  for name in ("step_000006_held_out.png", "step_000003_learned.png"):
     grids = [(folder / "samples" / name).read_bytes() for folder in (workdir, tmp_path)]
     assert grids[0] == grids[1]
-  done = _main(*flags, *_overrides(released, data_dir, num_steps=4))
+  done = _run(conftest.training_command(tmp_path, released.folder, data_dir, num_steps=4))
   assert "Trained to step 6." in done.stdout
 
 
 def test_a_changed_config_is_refused(run, released, data_dir):
-  workdir, _, flags = run
-  again = _main(*flags, *_overrides(released, data_dir), "--config.loss.l1=1.0", check=False)
+  workdir, _ = run
+  changed = {"loss.l1": 1.0}
+  again = _run(conftest.training_command(workdir, released.folder, data_dir, **changed), False)
   assert again.returncode == 2
   assert "loss.l1: 50.0 -> 1.0" in again.stderr
 
@@ -132,9 +107,6 @@ def test_a_nan_stops_the_run_and_keeps_the_checkpoint(config, tmp_path, monkeypa
         batch[schema.SPEECH][0, 0] = np.nan
       return batch
 
-    def get_state(self):
-      return self._batches.get_state()
-
   train_batches = data.train_batches
   monkeypatch.setattr(data, "train_batches", Batches)
   with pytest.raises(UserError, match=r"by step 6, not finite: .*d_loss"):
@@ -142,15 +114,12 @@ def test_a_nan_stops_the_run_and_keeps_the_checkpoint(config, tmp_path, monkeypa
   kept = [int(path.name) for path in (tmp_path / "checkpoints").iterdir()]
   assert 4 in kept
   assert set(kept) <= {2, 4}
-  with checkpoint.open_existing(tmp_path) as checkpoints:
-    nets, optimizers = models.build(config, 2), state.build_optimizers(config)
-    make = functools.partial(state.initialise, nets, optimizers, jax.random.key(0), config)
-    restored, _ = checkpoints.restore(parallel.abstract(make))
+  restored = checkpoint.load(tmp_path).state
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored))
 
 
 def test_sampling_draws_a_face_a_second_and_a_draw(run, tmp_path):
-  workdir, _, _ = run
+  workdir, _ = run
   speech = np.random.default_rng(0).integers(-9000, 9000, 2 * 16_000 + 7_000).astype(np.int16)
   folder = tmp_path / "speech"
   folder.mkdir()
@@ -176,7 +145,7 @@ def test_sampling_draws_a_face_a_second_and_a_draw(run, tmp_path):
 
 
 def test_sampling_from_the_held_out_recordings(run, tmp_path):
-  workdir, first, _ = run
+  workdir, first = run
   recordings = workdir / "samples" / "held_out"
   assert {path.stem for path in recordings.iterdir()} == {"ada", "bo"}
   assert str(recordings) in first.stdout
@@ -185,7 +154,7 @@ def test_sampling_from_the_held_out_recordings(run, tmp_path):
 
 
 def test_recordings_that_differ_in_their_ending_only_and_ones_that_are_none(run, tmp_path):
-  workdir, _, _ = run
+  workdir, _ = run
   speech = np.random.default_rng(0).integers(-9000, 9000, 16_000).astype(np.int16)
   for name in ("a.wav", "a.wave"):
     audio.write_wav(tmp_path / name, speech)
@@ -206,41 +175,123 @@ def test_recordings_that_differ_in_their_ending_only_and_ones_that_are_none(run,
   assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.parametrize(
-  ("flags", "words"),
-  [
-    ([], "--config is missing"),
-    (["--mode=sample"], "needs --workdir"),
-    (["--mode=sample", "--workdir=/nowhere", "--speech=x.wav"], "No such file"),
-    (["--mode=sample", "--config=configs/base.py"], "--config does not go with"),
-    (["--config=configs/base.py", "--speech=x.wav"], "--speech does not go with"),
-    (["--config=setup.cfg"], "cannot be loaded"),
-    (["--config=configs/base.py:x"], "parsing config file"),
-    (["--mode=sample", "--num_draws=0"], "not a positive integer"),
-    (["--config=configs/base.py", "--config.dataset.name=nobody"], "choose from"),
-    (["--config=configs/base.py", "--config.image_size=100"], "power of two"),
-    (["--config=configs/base.py", "--config.batch_size=0"], "a multiple of the number of devices"),
-    (["--config=configs/base.py", "--config.save_every=0"], "save_every is 0"),
-    (["--config=configs/base.py", "--config.image_size=big"], "invalid literal"),
-    (["--config=configs/base.py", "--config.loss.l3=1"], "no config field 'l3'"),
-    (["--config=configs/nothing.py"], "No such file"),
-    (["--config=configs/base.py", "train"], "unexpected argument"),
-    (["--mode=fly"], "train|sample"),
-    (["--no_such_flag=1"], "Unknown command line flag"),
-  ],
-)
-def test_mistakes_get_one_line(flags, words, released, tmp_path):
-  here = [f"--config.dataset.source={released.folder}", f"--config.dataset.data_dir={tmp_path}"]
-  if "--config=configs/base.py" in flags and "--mode=sample" not in flags:
-    flags = [*flags, *here, f"--workdir={tmp_path / 'run'}"]
+BASE = "--config=configs/base.py"
+MISTAKES = [
+  ([], "--config is missing"),
+  ([BASE, "--config.dataset.name=nobody"], "choose from"),
+  ([BASE, "--config.dataset.window_offset=left"], "choose from uniform, centred"),
+  ([BASE, "--config.dataset.source=/nowhere"], "/nowhere"),
+  ([BASE, "--config.image_size=100"], "power of two"),
+  ([BASE, "--config.image_size=big"], "invalid literal"),
+  ([BASE, "--config.dataset.window_samples=100"], "take a longer window"),
+  ([BASE, "--config.batch_size=0"], "a multiple of the number of devices"),
+  ([BASE, "--config.save_every=0"], "save_every is 0"),
+  ([BASE, "--config.ema_decay=1.0"], "ema_decay is 1.0"),
+  ([BASE, "--config.loss.l3=1"], "no config field 'l3'"),
+  ([BASE, "--config.nosuch.field=1"], "no config field 'nosuch'"),
+  ([BASE, "--speech=x.wav"], "--speech does not go with --mode=train"),
+  ([BASE, "--generator=g.npz"], "--generator does not go with --mode=train"),
+  ([BASE, "train"], "unexpected argument"),
+  ([BASE, "--dry_run", "--config.image_size=100"], "power of two"),
+  (["--config=setup.cfg"], "cannot be loaded"),
+  (["--config=configs/base.py:x"], "parsing config file"),
+  (["--config=configs/nothing.py"], "No such file"),
+  (["--mode=fly"], "train|sample|import|export"),
+  (["--no_such_flag=1"], "Unknown command line flag"),
+  (["--mode=sample"], "--workdir is missing"),
+  (["--mode=sample", "--workdir=W"], "--speech is missing"),
+  (["--mode=sample", "--workdir=/nowhere", "--speech=TONE"], "No such file"),
+  (["--mode=sample", "--workdir=EMPTY", "--speech=TONE"], "name the workdir of a run"),
+  (["--mode=sample", "--workdir=STARTED", "--speech=TONE"], "no checkpoint in this workdir"),
+  (["--mode=sample", "--workdir=STARTED", "--speech=missing.wav"], "no such file"),
+  (["--mode=sample", "--workdir=STARTED", "--speech=setup.cfg"], "holds no sound"),
+  (["--mode=sample", "--workdir=STARTED", "--speech=EMPTY"], "an empty folder"),
+  (["--mode=sample", "--workdir=STARTED", "--speech=PICTURE"], "holds no sound"),
+  (["--mode=sample", BASE], "--config does not go with --mode=sample"),
+  (["--mode=sample", "--num_draws=0"], "not a positive integer"),
+  (["--mode=sample", "--dry_run"], "--dry_run does not go with"),
+  (["--mode=export", BASE], "--config does not go with --mode=export"),
+  (["--mode=export"], "--workdir is missing"),
+  (["--mode=export", "--workdir=STARTED"], "no checkpoint in this workdir"),
+  (["--mode=import", "--generator=g.npz", "--workdir=W"], "--discriminator is missing"),
+  (["--mode=import", "--generator=g.npz", "--discriminator=d.npz", "--workdir=W"], "no such file"),
+  (
+    ["--mode=import", "--generator=setup.cfg", "--discriminator=d.npz", "--workdir=W"],
+    ".npz, .safetensors, .pth",
+  ),
+]
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+  """What the table below speaks of: folders and files that are not what they should be."""
+  folder = tmp_path_factory.mktemp("places")
+  config = base.get_config()
+  (folder / "EMPTY").mkdir()
+  run_info.write(folder / "STARTED", config, ["ada", "bo"], {})
+  audio.write_wav(folder / "TONE", np.zeros(16_000, np.int16))
+  images.save_png(folder / "PICTURE", np.zeros((8, 8, 3), np.uint8))
+  return {name: str(folder / name) for name in ("EMPTY", "STARTED", "TONE", "PICTURE")}
+
+
+@pytest.mark.parametrize(("flags", "words"), MISTAKES)
+def test_a_mistake_gets_one_line_and_leaves_nothing(flags, words, released, places, tmp_path):
+  flags = [
+    flag.replace("=W", f"={tmp_path / 'run'}") if flag.endswith("=W") else flag for flag in flags
+  ]
+  for name, path in places.items():
+    flags = [flag.replace(f"={name}", f"={path}") for flag in flags]
+  if BASE in flags and not any(flag.startswith("--mode") for flag in flags):
+    source, data_dir = "--config.dataset.source", f"--config.dataset.data_dir={tmp_path / 'data'}"
+    flags.insert(1, f"{source}={released.folder}")
+    flags += [data_dir, f"--workdir={tmp_path / 'run'}"]
   run = _main(*flags, check=False)
   assert run.returncode == 2
-  assert words in run.stderr.splitlines()[-1]
+  assert words in run.stderr
+  assert run.stderr.startswith("error: ")
   assert run.stderr.count("\n") == 1
-  assert not (tmp_path / "run").exists()
+  assert not list(tmp_path.iterdir())
 
 
 def test_the_saved_config_is_the_resolved_one(run):
   saved = json.loads((run[0] / "config.json").read_text())
   assert saved["image_size"] == 16
   assert saved["identity_names"] == ["ada", "bo"]
+  assert set(saved["records"]) == {"train", "validation"}
+
+
+def test_every_start_is_recorded(run, released, data_dir, tmp_path):
+  shutil.copytree(run[0], tmp_path / "run")
+  _run(conftest.training_command(tmp_path / "run", released.folder, data_dir, num_steps=7))
+  lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").open()]
+  assert [line["step"] for line in lines] == [0, 6]
+  assert lines[1]["packages"]["jax"] == jax.__version__
+  assert lines[1]["devices"] == ["cpu: cpu"]
+  assert f"--workdir={tmp_path / 'run'}" in lines[1]["command"]
+  git = subprocess.run(
+    ["git", "rev-parse", "HEAD"], cwd=conftest.ROOT, capture_output=True, text=True
+  )
+  assert (lines[1]["git"] or "").startswith(git.stdout.strip())
+
+
+def test_a_dry_run_says_what_it_costs_and_touches_nothing(tmp_path):
+  """The figures that can be known by hand; no source, no data folder, no workdir."""
+  dry = _main(
+    BASE,
+    "--dry_run",
+    *(f"--config.{name}={value}" for name, value in conftest.TINY.items()),
+    "--config.dataset.source=/nowhere",
+    f"--config.dataset.data_dir={tmp_path / 'data'}",
+    f"--workdir={tmp_path / 'run'}",
+  )
+  said = dry.stdout
+  assert re.search(r"encoder/conv0 +float32\[8, 4000, 4\] +64\n", said)
+  assert re.search(r"upsampler/rgb +float32\[8, 16, 16, 3\] +384\n", said)
+  assert re.search(r"score +float32\[8, 1, 1, 1\] +384\n", said)
+  assert "generator: 8,402 parameters" in said
+  assert "discriminator: 2,816 parameters" in said
+  assert "batch: speech float32[8, 16000]" in said
+  assert re.search(r"a step: \d+ GFLOP", said)
+  assert re.search(r"memory of a device: \d+ MiB", said)
+  assert "an epoch of clean (about 986 records): 123.2 steps" in said
+  assert not list(tmp_path.iterdir())

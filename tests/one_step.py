@@ -1,0 +1,48 @@
+"""A training step on however many devices this process has; state and batch are always the same.
+
+XLA_FLAGS=--xla_force_host_platform_device_count=4 python tests/one_step.py OUT.npz
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import jax
+import numpy as np
+
+from configs import base
+from wav2pix_jax import models, parallel, schema
+from wav2pix_jax.state import build_optimizers, initialise
+from wav2pix_jax.steps import step_of
+
+BATCH, SIZE = 16, 16
+
+
+def main(out: str) -> None:
+  config = base.get_config()
+  config.image_size = SIZE
+  config.model.encoder_widths = (4, 4, 4, 8, 8, 8)
+  config.model.generator_width = config.model.discriminator_width = 8
+  config.model.classifier_batch_norm = True  # statistics of every part of the generator
+  config.model.dropout = 0.0  # each replica has its own masks
+  rng = np.random.default_rng(0)
+  faces = (BATCH, SIZE, SIZE, 3)
+  batch = {
+    schema.SPEECH: rng.uniform(-1, 1, (BATCH, config.dataset.window_samples)).astype("f4"),
+    schema.FACE: rng.uniform(-1, 1, faces).astype("f4"),
+    schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype("f4"),
+    schema.IDENTITY: rng.integers(0, 2, BATCH).astype("i4"),
+  }
+  nets, optimizers = models.build(config, 2, parallel.AXIS), build_optimizers(config)
+  key = jax.random.key(7)
+  state = parallel.replicate(initialise(nets, optimizers, key, config))
+  step = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
+  with jax.default_matmul_precision("highest"):
+    state, metrics = step(state, parallel.shard(batch), key)
+  leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
+  np.savez(out, **leaves, **metrics)
+
+
+if __name__ == "__main__":
+  main(sys.argv[1])
