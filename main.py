@@ -111,7 +111,7 @@ def _need(flag: str, example: str) -> None:
 
 def run(argv: list[str]) -> None:
   """`main`, with one line and exit status 2 for what the user can mend."""
-  signal.signal(signal.SIGTERM, signal.default_int_handler)  # training has its own way to stop
+  signal.signal(signal.SIGTERM, _interrupt)  # training has its own way to stop
   # What fails in a library's thread is raised again where its work is waited for: once is enough.
   threading.excepthook = lambda args: None
   sys.unraisablehook = lambda args: None
@@ -122,8 +122,14 @@ def run(argv: list[str]) -> None:
     _leave(str(error))
   except OSError as error:
     _leave(f"{error.filename or 'a file'}: {error.strerror or error}.")
-  except KeyboardInterrupt:
-    _leave("training goes on from its last checkpoint, if it has one.", 130, "interrupted")
+  except KeyboardInterrupt as error:
+    goes_on = "; the same command goes on from its last checkpoint, if it has one"
+    line = f"--mode={FLAGS.mode}{goes_on if FLAGS.mode == 'train' else ''}."
+    _leave(line, 128 + (error.args[0] if error.args else signal.SIGINT), "interrupted")
+
+
+def _interrupt(number, frame):
+  raise KeyboardInterrupt(number)
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -142,7 +148,9 @@ def parse(argv: list[str]) -> list[str]:
 
 
 def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
-  print(f"{what}: {line}", file=sys.stderr)
+  print(f"{what}: {line}", file=sys.stderr, flush=True)
+  if FLAGS.is_parsed() and FLAGS.distributed and what == "error":
+    os._exit(status)  # an orderly exit waits for the other processes, which wait for this one
   sys.exit(status)
 
 

@@ -159,6 +159,10 @@ def test_missing_wrong_and_unknown_tensors_are_listed(published):
     with pytest.raises(UserError, match=r"lacks .*and \d+ more|lacks net"):
       reader({})
   generator, discriminator = dict(published[0]), dict(published[1])
+  few = {name: x for name, x in generator.items() if "netG" not in name or "netG.0." in name}
+  assert release.config_fields(few, discriminator)["image_size"] == 8
+  with pytest.raises(UserError, match=r"lacks netG\.3\.0\.module\.weight_bar"):
+    release.import_generator(few)
   del generator["audio_embedding.fc.2.bias"], generator["aux_classifier.net.1.running_var"]
   generator["netG.3.6.module.weight_u"] = np.ones(7)
   generator["netG.4.weight"] = np.ones(1)
@@ -260,8 +264,20 @@ def test_the_artefact_draws_the_same_faces_without_this_package(base_run, tmp_pa
 def test_the_text_beside_exported_tensors(base_run, tmp_path):
   export(base_run, tmp_path)
   _, text = tensor_files.read(tmp_path / "generator.safetensors")
-  assert json.loads(text["identity_names"]) == ["ada", "bo"]
-  assert json.loads(text["config"])["image_size"] == 16
+  carried = json.loads(text["wav2pix_jax"])
+  assert carried["identity_names"] == ["ada", "bo"]
+  assert carried["config"]["image_size"] == 16
+
+
+@pytest.mark.parametrize("text", ["whatever", "[]", '{"config": {"model": {}}}'])
+def test_a_config_of_another_version_is_named(published, tmp_path, text):
+  paths = [tmp_path / f"{name}.safetensors" for name in "gd"]
+  for path, tensors in zip(paths, published, strict=True):
+    path.write_bytes(tensor_files.safetensors_bytes(tensors, {"wav2pix_jax": text}))
+  with pytest.raises(UserError, match="none of this version") as error:
+    import_release(*paths, tmp_path / "run", release_config.get_config())
+  assert "\n" not in str(error.value)
+  assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("window", release.WINDOWS)

@@ -13,6 +13,9 @@ import kills
 import numpy as np
 import pytest
 
+from wav2pix_jax import parallel
+from wav2pix_jax.files import exclusively
+
 # What moves these biases is rounding alone: the batch norm right after them takes any shift away.
 NOISE = re.compile(r"'(conv\d|dense0|dense1)'\]\['bias'\]")
 TOLERANCES = {".stats": 1e-5, ".mu": 2e-4, ".nu": 5e-4, ".params": 2e-4, ".ema": 2e-4, "": 1e-5}
@@ -159,6 +162,26 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(released, data_dir,
   assert [process.returncode for process in processes] == [143, 143]
   steps = {re.search(r"stopped: step (\d+)", error)[1] for error in errors}
   assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == list(steps)
+
+
+def test_what_stops_the_first_process_stops_both(runs, released, tmp_path):
+  """At once, with the same line: nobody waits for a process that has gone."""
+  with exclusively(tmp_path):
+    processes = _start_two(_command(tmp_path, released, runs / "data"))
+    errors = [process.communicate(timeout=100)[1] for process in processes]
+  assert [process.returncode for process in processes] == [2, 2]
+  for error in errors:
+    assert f"error: {tmp_path} is in use by another run" in error
+    assert "Traceback" not in error
+
+
+def test_processes_with_different_records_are_noticed(monkeypatch):
+  monkeypatch.setattr(parallel.jax, "process_count", lambda: 2)
+  for digests, same in (([1, 1], True), ([1, 2], False)):
+    monkeypatch.setattr(
+      parallel.multihost_utils, "process_allgather", lambda digest, all=digests: all
+    )
+    assert parallel.same_everywhere("a") == same
 
 
 def test_processes_that_do_not_find_each_other_say_so(tmp_path):

@@ -90,6 +90,10 @@ def test_a_signal_saves_and_leaves(released, data_dir, workdir, number):
     assert process.poll() is None
     time.sleep(0.05)
   process.send_signal(number)
+  if number == signal.SIGTERM:  # again, while the checkpoint is being written
+    while not list((workdir / "checkpoints").glob("*tmp*")) and process.poll() is None:
+      time.sleep(0.001)
+    process.send_signal(number)
   status, line = _end(process)
   assert status == 128 + number
   *_, last = _steps(workdir)
@@ -129,6 +133,18 @@ def test_a_full_disk_is_named(released, data_dir, workdir, name):
   assert status == 2
   assert f"{workdir / name}: cannot be written (No space left on device)" in line
   assert _steps(workdir) == [3]
+
+
+def test_a_disk_that_fills_while_data_is_prepared_is_named(config, tmp_path, monkeypatch):
+  """The error array_record raises there is not the system's own."""
+
+  def full(*args, **kwargs):
+    raise RuntimeError("Failed to finalize writing: No space left on device\nmore")
+
+  monkeypatch.setattr(data.youtubers.Builder, "download_and_prepare", full)
+  config.dataset.data_dir = str(tmp_path)
+  with pytest.raises(UserError, match=r"could not be prepared .*No space left on device\)"):
+    data.prepare(config.dataset)
 
 
 @pytest.fixture

@@ -155,5 +155,10 @@ def load(workdir: Path) -> Run:
   optimizers = build_optimizers(config)
   make_state = functools.partial(initialise, nets, optimizers, jax.random.key(0), config)
   with Checkpoints(workdir, read_only=True) as checkpoints:
-    state = checkpoints.restore(parallel.abstract(make_state))
+    try:
+      state = checkpoints.restore(parallel.abstract(make_state))
+    except UserError:
+      if max(run_info.saved_steps(workdir)) == checkpoints.latest_step:
+        raise
+      return load(workdir)  # training went on meanwhile, and put a newer one in its place
   return Run(config, identities, nets, state)

@@ -59,7 +59,12 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
       builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(register_checksums=first_download)
       )
-  except (tfds.download.DownloadError, NonMatchingChecksumError, OSError) as error:
+  except (
+    tfds.download.DownloadError,
+    NonMatchingChecksumError,
+    OSError,
+    RuntimeError,  # array_record's, where it cannot write
+  ) as error:
     reason = str(error).partition("\n")[0]
     raise UserError(
       f"dataset {builder.info.full_name} could not be prepared in {dataset.data_dir} ({reason}); "

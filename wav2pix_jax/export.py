@@ -48,10 +48,8 @@ def export(workdir: Path, out: Path) -> None:
     jax.ShapeDtypeStruct((count,), jnp.uint32),
   )
   write_whole(out / "generator.stablehlo", bytes(exported.serialize()))
-  text = {
-    run_info.CONFIG: json.dumps(run_info.as_dict(config)),
-    run_info.IDENTITIES: json.dumps(run.identities),
-  }
+  carried = {"config": run_info.as_dict(config), run_info.IDENTITIES: run.identities}
+  text = {run_info.EXPORTED: json.dumps(carried)}
   state_dicts = release.state_dicts(run.nets, variables, run.state.discriminator.variables)
   for name, tensors in zip(("generator", "discriminator"), state_dicts, strict=True):
     write_whole(out / f"{name}.safetensors", tensor_files.safetensors_bytes(tensors, text))

@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from wav2pix_jax import checkpoint, models, parallel, release, run_info, tensor_files
 from wav2pix_jax.errors import UserError
+from wav2pix_jax.files import exclusively
 from wav2pix_jax.state import build_optimizers, start
 
 
@@ -26,13 +27,10 @@ def import_release(generator: Path, discriminator: Path, workdir: Path, config: 
     UserError: a file that cannot be read; tensors that are missing, wrong or unknown; or a workdir
       that has a run or cannot be written.
   """
-  if run_info.has_checkpoint(workdir):
-    raise UserError(f"{workdir} holds a run already; name another --workdir.")
   tensors, text = tensor_files.read(generator)
   d_tensors, _ = tensor_files.read(discriminator)
-  if run_info.CONFIG in text:
-    config = ConfigDict(json.loads(text[run_info.CONFIG])).lock()
-    identities = json.loads(text[run_info.IDENTITIES])
+  if run_info.EXPORTED in text:
+    config, identities = _exported(generator, text[run_info.EXPORTED])
   else:
     config.update_from_flattened_dict(release.config_fields(tensors, d_tensors))
     identities = [str(label) for label in range(release.identity_count(tensors))]
@@ -40,11 +38,25 @@ def import_release(generator: Path, discriminator: Path, workdir: Path, config: 
   g_variables = release.read_generator(tensors, nets.generator, config.dataset.window_samples)
   d_variables = release.read_discriminator(d_tensors, nets.discriminator, config.model.embedding)
   state = start(g_variables, d_variables, build_optimizers(config), config.ema_decay)
-  run_info.write(workdir, config, identities, records={})
-  with checkpoint.Checkpoints(workdir) as checkpoints:
-    checkpoints.save(parallel.replicate(state), run_info.as_dict(config), held_out={})
-  run_info.record_start(workdir, 0)
+  with exclusively(workdir, wait=False):
+    if run_info.has_checkpoint(workdir):
+      raise UserError(f"{workdir} holds a run already; name another --workdir.")
+    run_info.write(workdir, config, identities, records={})
+    with checkpoint.Checkpoints(workdir) as checkpoints:
+      checkpoints.save(parallel.replicate(state), run_info.as_dict(config), held_out={})
+    run_info.record_start(workdir, 0)
   print(
     f"Imported {config.image_size} px networks for {len(identities)} speakers and windows of "
     f"{config.dataset.window_samples:,} samples into {workdir}."
   )
+
+
+def _exported(path: Path, text: str) -> tuple[ConfigDict, list[str]]:
+  """Config and speakers that an export carries."""
+  try:
+    saved = json.loads(text)
+    config = ConfigDict(saved["config"]).lock()
+    models.check(config)
+    return config, list(saved[run_info.IDENTITIES])
+  except (ValueError, KeyError, AttributeError, TypeError) as error:
+    raise UserError(f"{path}: carries a config that is none of this version ({error}).") from error

@@ -5,26 +5,30 @@ The state is one un-stacked value, the same on every device; a batch is cut alon
 
 import functools
 import os
+import zlib
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from wav2pix_jax.errors import UserError
 
 AXIS = "data"
+LONGEST_LINE = 2_000  # bytes
 
 
 def join() -> None:
   """Makes this process one of several that train together; before anything else touches JAX.
 
-  Where to meet comes from the cluster's environment (Slurm, Open MPI, Kubernetes, TPU pods), or
-  from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`.
+  Where to meet comes from the cluster's environment (Slurm, Open MPI, TPU pods), or from
+  `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`. For the others JAX waits five
+  minutes, and aborts.
 
   Raises:
-    UserError: neither says where, or the others do not come.
+    UserError: nothing says where.
   """
   try:
     count, index = (
@@ -43,6 +47,31 @@ def join() -> None:
 def is_first() -> bool:
   """Whether this process is the one that prints and writes what is not a checkpoint."""
   return jax.process_index() == 0
+
+
+def in_first(do: Callable[[], None]) -> None:
+  """Does something in the first process, while the others wait; where it fails, all fail.
+
+  Raises:
+    UserError: what the first process met, in every process.
+  """
+  line = ""
+  if is_first():
+    try:
+      do()
+    except UserError as error:
+      line = str(error)
+  if jax.process_count() > 1:
+    text = np.frombuffer(line.encode()[:LONGEST_LINE].ljust(LONGEST_LINE), np.uint8)
+    line = bytes(multihost_utils.broadcast_one_to_all(text)).decode(errors="ignore").rstrip()
+  if line:
+    raise UserError(line)
+
+
+def same_everywhere(text: str) -> bool:
+  """Whether all processes call this with the same text."""
+  digest = np.uint32(zlib.crc32(text.encode()))
+  return jax.process_count() == 1 or len(set(multihost_utils.process_allgather(digest))) == 1
 
 
 def pmapped(step: Callable[..., Any]) -> Any:

@@ -316,7 +316,7 @@ def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
   """The release's generator; of a tensor that is missing, the published size."""
   widths = (16, 32, 128, 256, 512, 1024)
   blocks = _count(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or len(widths)
-  layers = len(_spectral_layers(state_dict, "netG")) or 6
+  layers = max(len(_spectral_layers(state_dict, "netG")) or 6, 2)
   names = _up_names(layers)
   return Generator(
     SpeechEncoder(

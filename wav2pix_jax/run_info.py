@@ -25,8 +25,8 @@ MAY_CHANGE = {
 }
 # What stays as it is even where nothing has been learned yet, after an import.
 NETWORKS = ("image_size", "ema_decay", "dataset.window_samples", "dataset.audio_steps", "model.")
-CONFIG = "config"
 IDENTITIES = "identity_names"
+EXPORTED = "wav2pix_jax"  # key of what exported tensors carry
 RECORDS = "records"  # split -> digest of what the run reads
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy", "pillow")
 
@@ -38,15 +38,16 @@ def as_dict(config: ConfigDict) -> dict[str, Any]:
 
 def has_checkpoint(workdir: Path) -> bool:
   """Whether there is something to lose: a whole checkpoint."""
-  return bool(_saved_steps(workdir))
+  return bool(saved_steps(workdir))
 
 
 def _has_learned(workdir: Path) -> bool:
   """Whether training has begun: an import alone is at step 0."""
-  return any(_saved_steps(workdir))
+  return any(saved_steps(workdir))
 
 
-def _saved_steps(workdir: Path) -> list[int]:
+def saved_steps(workdir: Path) -> list[int]:
+  """Steps of the whole checkpoints, in no order."""
   names = [path.name for path in (workdir / "checkpoints").glob("*")]
   return [int(name) for name in names if name.isdigit()]
 

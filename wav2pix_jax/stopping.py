@@ -1,6 +1,7 @@
 """Leaving in good order: on SIGTERM (a cluster is about to take the machine) and on Ctrl-C."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator
 
@@ -25,16 +26,13 @@ def stop_requests() -> Iterator[Callable[[int], int]]:
   """While open, a signal to stop is kept instead of ending the program.
 
   Several processes have to stop after the same step, though the signal does not reach them at the
-  same moment: there JAX's preemption service agrees on the step, for SIGTERM.
+  same moment: there JAX's preemption service agrees on the step. It listens to SIGTERM, which
+  Ctrl-C is then turned into.
 
   Yields:
     A function to be called after every step with its number: the signal that asks to stop after
-    this step, 0 if none does. A second Ctrl-C ends the program at once.
+    this step, 0 if none does. A second Ctrl-C in a single process ends the program at once.
   """
-  if jax.process_count() > 1:
-    reached = multihost_utils.reached_preemption_sync_point
-    yield lambda step: signal.SIGTERM if reached(step) else 0
-    return
   received: list[int] = []
 
   def keep(number, frame):
@@ -42,9 +40,16 @@ def stop_requests() -> Iterator[Callable[[int], int]]:
       raise KeyboardInterrupt
     received.append(number)
 
-  before = {number: signal.signal(number, keep) for number in (signal.SIGTERM, signal.SIGINT)}
+  if jax.process_count() > 1:
+    handlers = {signal.SIGINT: lambda number, frame: os.kill(os.getpid(), signal.SIGTERM)}
+    reached = multihost_utils.reached_preemption_sync_point
+    asked = lambda step: signal.SIGTERM if reached(step) else 0  # noqa: E731
+  else:
+    handlers = {signal.SIGTERM: keep, signal.SIGINT: keep}
+    asked = lambda step: received[0] if received else 0  # noqa: E731
+  before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
   try:
-    yield lambda step: received[0] if received else 0
+    yield asked
   finally:
     for number, handler in before.items():
       signal.signal(number, handler)

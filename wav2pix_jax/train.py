@@ -63,13 +63,19 @@ def train(config: ConfigDict, workdir: Path) -> None:
     "learned": Look("learned", records, schema.TRAIN, LEARNED, nets, config, identities),
   }
   samples = workdir / "samples"
+  digests = {schema.TRAIN: records.digest, split: held_out.digest}
+  if not parallel.same_everywhere(f"{digests} {identities}"):
+    raise UserError("the processes read different records; give them one dataset.data_dir.")
+
   with contextlib.ExitStack() as stack:
-    if parallel.is_first():
+
+    def take_workdir() -> None:
       stack.enter_context(exclusively(workdir, wait=False))
-      run_info.write(
-        workdir, config, identities, {schema.TRAIN: records.digest, split: held_out.digest}
-      )
+      run_info.write(workdir, config, identities, digests)
       _write_recordings(samples / "held_out", held_out, identities)
+
+    parallel.in_first(take_workdir)
+    stop_asked = stack.enter_context(stop_requests())  # until the last checkpoint is written
     checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir))
     if checkpoints.latest_step is None:
       state = parallel.replicate(make_state())
@@ -77,8 +83,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       state = checkpoints.restore(parallel.abstract(make_state))
       print(f"Going on from step {int(state.step)} in {workdir}.")
     start = int(state.step)
-    if parallel.is_first():
-      run_info.record_start(workdir, start)
+    parallel.in_first(lambda: run_info.record_start(workdir, start))
     params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
     print(parameter_overview.get_parameter_overview(params, include_stats=False))
     print(
@@ -95,7 +100,6 @@ def train(config: ConfigDict, workdir: Path) -> None:
     )
 
     log = stack.enter_context(Log(workdir / "tensorboard", start, config))
-    stop_asked = stack.enter_context(stop_requests())
     for step, batch in zip(
       range(start + 1, config.num_steps + 1), log.timed(batches), strict=False
     ):
