@@ -9,7 +9,7 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import audio, checkpoint, data, images, models, parallel, run_info, schema
+from wav2pix_jax import audio, checkpoint, data, models, parallel, run_info, schema
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.files import exclusively, writing
 from wav2pix_jax.state import build_optimizers, initialise
@@ -99,10 +99,9 @@ def train(config: ConfigDict, workdir: Path) -> None:
       start,
     )
 
-    log = stack.enter_context(Log(workdir / "tensorboard", start, config))
-    for step, batch in zip(
-      range(start + 1, config.num_steps + 1), log.timed(batches), strict=False
-    ):
+    log = stack.enter_context(Log(workdir, start, config))
+    steps = range(start + 1, config.num_steps + 1)
+    for step, batch in zip(steps, log.timed(batches), strict=False):
       state, metrics = step_on_devices(state, parallel.shard(batch), root_key)
       log.add(metrics)
       last = step == config.num_steps
@@ -116,8 +115,6 @@ def train(config: ConfigDict, workdir: Path) -> None:
         for name, look in looks.items():
           more, grids[name] = look(state)
           figures |= more
-          if parallel.is_first():
-            images.save_png(samples / f"step_{step:06d}_{name}.png", grids[name])
         log.write_look(step, figures, grids)
       if save:
         checkpoints.save(state, run_info.as_dict(config), figures)

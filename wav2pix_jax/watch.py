@@ -32,21 +32,21 @@ class Log:
   shows the bar while open.
 
   Args:
-    folder: for TensorBoard.
+    workdir: for `tensorboard/` and `samples/`.
     start: steps done before; what was written of later ones is taken back.
     config: of the run.
   """
 
-  def __init__(self, folder: Path, start: int, config: ConfigDict):
+  def __init__(self, workdir: Path, start: int, config: ConfigDict):
     self._rates = {"generator": config.optimizer.lr_g, "discriminator": config.optimizer.lr_d}
     self._unwritten: list[dict[str, Any]] = []
     self._waited = 0.0
-    self._folder = folder
+    self._folder, self._samples = workdir / "tensorboard", workdir / "samples"
     self._board = None
     if parallel.is_first():
-      with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._board = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+      with writing(self._folder):
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._board = EventsWriter(str(self._folder / "events"), f".{os.getpid()}")
       self._put(start + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
     self._bar = tqdm.tqdm(
       desc="Training",
@@ -107,10 +107,12 @@ class Log:
     self._say(step, {name: means[name] for name in shown})
 
   def write_look(self, step: int, figures: dict[str, float], grids: dict[str, np.ndarray]) -> None:
-    """Writes figures, and grids uint8 [H, W, 3] by name."""
+    """Writes figures, and grids uint8 [H, W, 3] by name, these also as `step_<step>_<name>.png`."""
     self._scalars(step, figures)
     for name, grid in grids.items():
       self._put(step, summary=summary.image(f"{name}/grid", grid, dataformats="HWC"))
+      if parallel.is_first():
+        images.save_png(self._samples / f"step_{step:06d}_{name}.png", grid)
     self._say(step, figures)
 
   def _scalars(self, step: int, values: dict[str, float]) -> None:
