@@ -17,7 +17,7 @@ from PIL import Image
 
 from wav2pix_jax import checkpoint, data, run_info, train
 from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively
+from wav2pix_jax.files import exclusively, write_whole
 
 NOBODY = 65_534
 
@@ -133,6 +133,20 @@ def test_a_full_disk_is_named(released, data_dir, workdir, name):
   assert status == 2
   assert f"{workdir / name}: cannot be written (No space left on device)" in line
   assert _steps(workdir) == [3]
+
+
+def test_a_disk_that_fills_leaves_neither_half_a_file_nor_less_of_the_old(tmp_path):
+  """And only what this project names incomplete is ever removed."""
+  path = tmp_path / "file"
+  write_whole(path, "old")
+  (tmp_path / "file.incomplete").symlink_to("/dev/full")
+  with pytest.raises(UserError, match="file: cannot be written .No space left"):
+    write_whole(path, "new" * 10_000)
+  assert path.read_text() == "old"
+  (tmp_path / "incomplete notes").touch()
+  (tmp_path / "arrays.incomplete").mkdir()
+  with exclusively(tmp_path):
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "incomplete notes", ".lock"}
 
 
 def test_a_disk_that_fills_while_data_is_prepared_is_named(config, tmp_path, monkeypatch):

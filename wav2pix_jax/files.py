@@ -8,7 +8,7 @@ from pathlib import Path
 
 from wav2pix_jax.errors import UserError
 
-INCOMPLETE = "incomplete"  # part of the name of what is not yet whole (TFDS's word too)
+INCOMPLETE = "incomplete"  # ends the name of what is not yet whole; TFDS's names begin with it
 
 
 @contextlib.contextmanager
@@ -34,7 +34,7 @@ def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
       raise UserError(
         f"{folder} is in use by another run; wait for its end, or name another folder."
       ) from error
-    for left in folder.glob(f"*{INCOMPLETE}*"):
+    for left in (*folder.glob(f"*.{INCOMPLETE}"), *folder.glob(f"{INCOMPLETE}.*")):
       shutil.rmtree(left) if left.is_dir() else left.unlink()
     yield
 
@@ -62,5 +62,9 @@ def write_whole(path: Path, content: str | bytes) -> None:
   incomplete = path.with_name(f"{path.name}.{INCOMPLETE}")
   with writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    incomplete.write_bytes(content.encode() if isinstance(content, str) else content)
+    try:
+      incomplete.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError:
+      incomplete.unlink(missing_ok=True)
+      raise
     incomplete.rename(path)
