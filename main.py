@@ -149,7 +149,7 @@ def parse(argv: list[str]) -> list[str]:
 
 def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
   print(f"{what}: {line}", file=sys.stderr, flush=True)
-  if FLAGS.is_parsed() and FLAGS.distributed and what == "error":
+  if FLAGS.is_parsed() and FLAGS.distributed and what != "stopped":
     os._exit(status)  # an orderly exit waits for the other processes, which wait for this one
   sys.exit(status)
 
