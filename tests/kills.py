@@ -43,12 +43,14 @@ class Kill:
   Attributes:
     seconds: after the start.
     saved: step of the last whole checkpoint at the kill; 0 without one.
+    half_written: whether a checkpoint or prepared data was.
     resumed: step that the next start went on from.
     differences: what is not equal at the end.
   """
 
   seconds: float
   saved: int
+  half_written: bool
   resumed: int
   differences: list[str]
 
@@ -103,10 +105,14 @@ class Runs:
     process.kill()
     process.wait()
     seconds, saved = time.perf_counter() - begun, _saved(workdir)
+    half_written = any((workdir / "checkpoints").glob("*tmp*")) or any(
+      data_dir.glob("**/*incomplete*")
+    )
     self.finish(workdir, data_dir, seed)
     log = (folder / "run.log").read_text()
     resumed = int(log.rpartition("Going on from step ")[2].split()[0]) if "Going on" in log else 0
-    return Kill(seconds, saved, resumed, differences(reference, workdir, resumed))
+    found = differences(reference, workdir, resumed)
+    return Kill(seconds, saved, half_written, resumed, found)
 
 
 def differences(reference: Path, other: Path, resumed: int) -> list[str]:
@@ -174,7 +180,7 @@ def main() -> None:
       folder.mkdir()
       runs.finish(folder / "run", folder / "data", seed)
       references.append(folder / "run")
-    print("kill  seed  moment      after  last save  went on from  end", flush=True)
+    print("kill  seed  moment      after  half-written  last save  went on from  end", flush=True)
     for i in range(args.kills):
       seed, moment = i % args.seeds, rng.choice(MOMENTS)
       kill = runs.kill(references[seed], seed, moment, rng)
@@ -182,7 +188,8 @@ def main() -> None:
       equal += good
       end = "equal" if good else f"DIFFERS: {', '.join(kill.differences[:3])}"
       print(
-        f"{i + 1:4d}  {seed:4d}  {moment:9s} {kill.seconds:5.1f} s  {kill.saved:9d}  "
+        f"{i + 1:4d}  {seed:4d}  {moment:9s} {kill.seconds:5.1f} s  "
+        f"{'yes' if kill.half_written else 'no':>12s}  {kill.saved:9d}  "
         f"{kill.resumed:12d}  {end}",
         flush=True,
       )

@@ -26,10 +26,8 @@ def after_one_step(tmp_path_factory):
   """Devices -> what a step leaves: state by path (Adam's mu is the gradient), and metrics."""
   folder = tmp_path_factory.mktemp("steps")
   for devices in (1, 2, 4, 8):
-    command = [sys.executable, "tests/one_step.py", folder / f"{devices}.npz"]
-    subprocess.run(
-      command, cwd=conftest.ROOT, env=conftest.environment(devices), check=True, capture_output=True
-    )
+    run = conftest.run([sys.executable, "tests/one_step.py", folder / f"{devices}.npz"], devices)
+    assert run.returncode == 0, run.stderr
   return {devices: dict(np.load(folder / f"{devices}.npz")) for devices in (1, 2, 4, 8)}
 
 
@@ -95,9 +93,7 @@ def _two(command):
 
 
 def _one(command):
-  run = subprocess.run(
-    command, cwd=conftest.ROOT, env=conftest.environment(), capture_output=True, text=True
-  )
+  run = conftest.run(command)
   assert run.returncode == 0, run.stderr
   return run.stdout
 
