@@ -19,6 +19,7 @@ from wav2pix_jax.errors import UserError
 MODES = {  # and the flags that go with each
   "train": ("config", "workdir", "dry_run", "distributed"),
   "sample": ("workdir", "speech", "num_draws", "seed", "out"),
+  "evaluate": ("workdir", "split", "out"),
   "import": ("generator", "discriminator", "workdir"),
   "export": ("workdir", "out"),
 }
@@ -31,7 +32,10 @@ flags.DEFINE_bool("distributed", False, "train: as one of several processes.")
 flags.DEFINE_string("speech", None, "sample: a recording, or a folder of recordings.")
 flags.DEFINE_integer("num_draws", 1, "sample: faces for each second of speech.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "sample: of the drawings.", lower_bound=0, upper_bound=2**32 - 1)
-flags.DEFINE_string("out", None, "Folder; sample: samples; export: export/ in the workdir.")
+flags.DEFINE_string(
+  "out", None, "Folder; sample: samples; evaluate: the workdir; export: export/ in it."
+)
+flags.DEFINE_enum("split", "validation", ("train", "validation", "test"), "evaluate: of what.")
 flags.DEFINE_string("generator", None, "import: .npz, .safetensors, or .pth with PyTorch.")
 flags.DEFINE_string("discriminator", None, "import: the same.")
 FLAGS = flags.FLAGS
@@ -52,7 +56,14 @@ def main(argv: list[str]) -> None:
   for name in sorted(set().union(*MODES.values()) - set(MODES[FLAGS.mode])):
     if FLAGS[name].present:
       raise UserError(f"--{name} does not go with --mode={FLAGS.mode}.")
-  {"train": _train, "sample": _sample, "import": _import, "export": _export}[FLAGS.mode]()
+  verbs = {
+    "train": _train,
+    "sample": _sample,
+    "evaluate": _evaluate,
+    "import": _import,
+    "export": _export,
+  }
+  verbs[FLAGS.mode]()
 
 
 def _train() -> None:
@@ -84,6 +95,13 @@ def _sample() -> None:
 
   out = Path(FLAGS.out or "samples")
   sample(Path(FLAGS.workdir), Path(FLAGS.speech), FLAGS.num_draws, FLAGS.seed, out)
+
+
+def _evaluate() -> None:
+  _need("workdir", "RUN")
+  from wav2pix_jax.evaluate import evaluate
+
+  evaluate(Path(FLAGS.workdir), FLAGS.split, Path(FLAGS.out or FLAGS.workdir))
 
 
 def _import() -> None:

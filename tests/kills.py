@@ -31,6 +31,7 @@ from absl import logging  # noqa: E402
 from tensorboardX.proto import event_pb2  # noqa: E402
 
 from wav2pix_jax import checkpoint  # noqa: E402
+from wav2pix_jax.state import GanState  # noqa: E402
 
 STEPS, SAVE_EVERY = 40, 4
 MOMENTS = ("any", "saving", "preparing")
@@ -115,9 +116,13 @@ class Runs:
     return Kill(seconds, saved, half_written, resumed, found)
 
 
+def _latest(workdir: Path) -> GanState:
+  return checkpoint.load(workdir, _saved(workdir)).state
+
+
 def differences(reference: Path, other: Path, resumed: int) -> list[str]:
   """What differs between two ends: leaves of the state, and losses after a step."""
-  states = [jax.tree.leaves_with_path(checkpoint.load(path).state) for path in (reference, other)]
+  states = [jax.tree.leaves_with_path(_latest(path)) for path in (reference, other)]
   found = [
     jax.tree_util.keystr(path)
     for (path, a), (_, b) in zip(*states, strict=True)

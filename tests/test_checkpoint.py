@@ -53,7 +53,7 @@ def test_what_was_saved_comes_back_though_the_state_was_donated(make_state, tmp_
       checkpoints.save(state, {}, {checkpoint.BEST: 0.5})
     for _ in range(5):
       state = grow(state, ones)
-  restored = checkpoint.Checkpoints(tmp_path).restore(parallel.abstract(make_state))
+  restored = checkpoint.Checkpoints(tmp_path).restore(3, parallel.abstract(make_state))
   same = jax.tree.map(np.array_equal, restored, expected[3])
   assert all(jax.tree.leaves(same))
   assert jax.tree.structure(restored) == jax.tree.structure(state)
@@ -63,6 +63,13 @@ def test_latest_and_best_are_kept(config, make_state, tmp_path):
   _save(tmp_path, config, make_state, (1, 0.5), (2, 0.2), (3, 0.4), (4, 0.3), (5, None))
   assert _kept(tmp_path) == [2, 5]
   assert checkpoint.Checkpoints(tmp_path).latest_step == 5
+  assert int(checkpoint.load(tmp_path).state.step) == 2
+  assert int(checkpoint.load(tmp_path, 5).state.step) == 5
+
+
+def test_without_figures_the_latest_is_loaded(config, make_state, tmp_path):
+  _save(tmp_path, config, make_state, (1, None), (2, None))
+  assert int(checkpoint.load(tmp_path).state.step) == 2
 
 
 def test_what_a_killed_process_left_is_ignored_and_removed(config, make_state, tmp_path):
@@ -74,7 +81,7 @@ def test_what_a_killed_process_left_is_ignored_and_removed(config, make_state, t
   (half / "state" / "manifest.ocdbt").unlink()
   (checkpoints / "1").mkdir()
   (checkpoints / "1" / "metrics").mkdir()
-  assert int(checkpoint.load(tmp_path).state.step) == 3
+  assert int(checkpoint.load(tmp_path, 3).state.step) == 3
   assert half.exists()  # reading leaves everything as it is: perhaps somebody is writing
   with checkpoint.Checkpoints(tmp_path) as manager:
     assert manager.latest_step == 3
@@ -129,7 +136,7 @@ def test_a_checkpoint_that_cannot_be_read_is_named_and_stays(config, make_state,
   damage(tmp_path / "checkpoints", config)
   before = sorted(tmp_path.rglob("*"))
   with pytest.raises(UserError, match=r"step 3 .*could not be read.*\b1\b") as error:
-    checkpoint.load(tmp_path)
+    checkpoint.load(tmp_path, 3)
   assert "\n" not in str(error.value)
   assert len(str(error.value)) < 600
   assert sorted(tmp_path.rglob("*")) == before

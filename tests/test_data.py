@@ -169,9 +169,17 @@ def test_faces_are_resized_once_per_size(clean, config, monkeypatch):
 
 def test_centred_examples_are_the_same_in_every_call(clean, config):
   records = data.load(clean, data.held_out_split(clean), 16)
-  first, again = (data.centred_examples(records, config.dataset, 5) for _ in range(2))
+  chosen = data.evenly(records, 5)
+  first, again = (data.centred_examples(records, config.dataset, chosen) for _ in range(2))
   assert first[schema.SPEECH].shape == (5, 16_000)
   assert all(np.array_equal(first[name], again[name]) for name in first)
   assert set(first[schema.IDENTITY]) == {0, 1}
-  many = data.centred_examples(records, config.dataset, 10_000)
-  assert len(many[schema.IDENTITY]) == len(records)
+
+
+def test_chosen_evenly_and_not_twice(clean):
+  records = data.load(clean, "train", 16)
+  chosen = data.evenly(records, 10)
+  assert len(set(chosen)) == 10
+  assert (np.diff(records.identity[chosen]) >= 0).all()
+  others = data.evenly(records, 10_000, without=chosen)
+  assert sorted([*chosen, *others]) == list(range(len(records)))

@@ -10,8 +10,19 @@ FLOORS = [
   {"wav2pix_jax", "errors", "schema", "files", "audio", "images"},
   {"losses", "models"},
   {"state", "data", "parallel", "stopping"},
-  {"steps", "generate", "checkpoint", "run_info", "watch", "release", "tensor_files"},
-  {"train", "sample", "dry_run", "import_release", "export"},
+  {
+    "steps",
+    "generate",
+    "checkpoint",
+    "run_info",
+    "watch",
+    "release",
+    "tensor_files",
+    "identify",
+    "dlib_faces",
+    "metrics",
+  },
+  {"train", "sample", "evaluate", "dry_run", "import_release", "export"},
   {"main"},
 ]
 # Within a floor some know each other; verbs never do.
@@ -21,6 +32,7 @@ ONLY_IN = {
   "flax.linen": "models",
   "orbax": "checkpoint",
   "grain": "data",
+  "dlib": "dlib_faces",
 }
 FILES = [*ROOT.glob("wav2pix_jax/**/*.py"), *ROOT.glob("data_builders/**/*.py"), ROOT / "main.py"]
 

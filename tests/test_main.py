@@ -114,7 +114,7 @@ def test_a_nan_stops_the_run_and_keeps_the_checkpoint(config, tmp_path, monkeypa
   kept = [int(path.name) for path in (tmp_path / "checkpoints").iterdir()]
   assert 4 in kept
   assert set(kept) <= {2, 4}
-  restored = checkpoint.load(tmp_path).state
+  restored = checkpoint.load(tmp_path, 4).state
   assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(restored))
 
 
@@ -196,7 +196,7 @@ MISTAKES = [
   (["--config=setup.cfg"], "cannot be loaded"),
   (["--config=configs/base.py:x"], "parsing config file"),
   (["--config=configs/nothing.py"], "No such file"),
-  (["--mode=fly"], "train|sample|import|export"),
+  (["--mode=fly"], "train|sample|evaluate|import|export"),
   (["--no_such_flag=1"], "Unknown command line flag"),
   (["--mode=sample"], "--workdir is missing"),
   (["--mode=sample", "--workdir=W"], "--speech is missing"),
@@ -209,6 +209,11 @@ MISTAKES = [
   (["--mode=sample", "--workdir=STARTED", "--speech=PICTURE"], "holds no sound"),
   (["--mode=sample", BASE], "--config does not go with --mode=sample"),
   (["--mode=sample", "--num_draws=0"], "not a positive integer"),
+  (["--mode=evaluate"], "--workdir is missing"),
+  (["--mode=evaluate", "--workdir=STARTED"], "no checkpoint in this workdir"),
+  (["--mode=evaluate", "--workdir=STARTED", "--split=fly"], "train|validation|test"),
+  (["--mode=evaluate", BASE], "--config does not go with --mode=evaluate"),
+  (["--mode=sample", "--split=test"], "--split does not go with --mode=sample"),
   (["--mode=sample", "--dry_run"], "--dry_run does not go with"),
   (["--mode=export", BASE], "--config does not go with --mode=export"),
   (["--mode=export"], "--workdir is missing"),

@@ -210,7 +210,7 @@ def test_records_that_changed_are_refused(released, config, workdir, tmp_path):
   shutil.copytree(released.folder, moved)
   config.dataset.source, config.dataset.data_dir = str(moved), str(tmp_path / "data")
   train.train(config, workdir)
-  assert int(checkpoint.load(workdir).state.step) == 6
+  assert int(checkpoint.load(workdir, 6).state.step) == 6
 
 
 def test_one_run_at_a_time(config, workdir):

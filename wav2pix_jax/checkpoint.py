@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from wav2pix_jax.errors import UserError
 from wav2pix_jax.models import Networks
 from wav2pix_jax.state import GanState, build_optimizers, initialise
 
-BEST = "held_out/l1"  # lower is better
+BEST = "held_out/feature_distance"  # lower is better
 KEPT = "what was saved before is kept, and the same command goes on from it"
 
 
@@ -37,7 +38,7 @@ class Checkpoints:
 
   def __init__(self, workdir: Path, read_only: bool = False):
     best = policies.BestN(
-      get_metric_fn=lambda metrics: metrics[BEST],
+      get_metric_fn=lambda metrics: metrics.get(BEST, math.inf),
       reverse=True,  # ascending order ends in the kept ones
       n=1,
       keep_checkpoints_without_metrics=False,
@@ -48,7 +49,7 @@ class Checkpoints:
         self._folder,
         options=ocp.CheckpointManagerOptions(
           preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(1), best]),
-          best_fn=lambda metrics: metrics[BEST],
+          best_fn=lambda metrics: metrics.get(BEST, math.inf),
           best_mode="min",
           read_only=read_only,
           cleanup_tmp_directories=not read_only,
@@ -59,6 +60,11 @@ class Checkpoints:
   def latest_step(self) -> int | None:
     """Step of the last complete checkpoint; None without one."""
     return self._manager.latest_step()
+
+  @property
+  def best_step(self) -> int | None:
+    """Step of the best complete checkpoint by `BEST`; the latest where none has it."""
+    return self._manager.best_step() or self.latest_step
 
   def save(self, state: GanState, config: dict[str, Any], held_out: dict[str, float]) -> None:
     """Starts to write the checkpoint of `state.step`; in all processes at once.
@@ -78,28 +84,29 @@ class Checkpoints:
           state=ocp.args.StandardSave(parallel.across_processes(state)),
           config=ocp.args.JsonSave(config),
         ),
-        metrics=held_out or None,
+        metrics=held_out if BEST in held_out else None,
       )
 
-  def restore(self, abstract: GanState) -> GanState:
-    """The state of the latest checkpoint.
+  def restore(self, step: int, abstract: GanState) -> GanState:
+    """The state of a checkpoint.
 
     Args:
+      step: one that there is.
       abstract: shapes, dtypes and placement (`parallel.abstract`); devices and processes may be
         others than those that saved.
 
     Raises:
       UserError: it is damaged, or of other networks.
     """
-    latest, *others = sorted(self._manager.all_steps(), reverse=True)
+    others = sorted(set(self._manager.all_steps()) - {step})
     remedy = (
-      f"to go on from step {others[0]}, move {self._folder / str(latest)} away"
+      f"to go on from step {others[-1]}, move {self._folder / str(step)} away"
       if others
       else "there is no other; start anew in another --workdir"
     )
-    with self._in_one_line(f"of step {latest} could not be read", remedy):
+    with self._in_one_line(f"of step {step} could not be read", remedy):
       restored = self._manager.restore(
-        latest, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
       )
     return restored["state"]
 
@@ -131,7 +138,7 @@ class Run:
     config: the run's.
     identities: who the labels stand for.
     nets: built for one device.
-    state: of the latest checkpoint.
+    state: of one checkpoint.
   """
 
   config: ConfigDict
@@ -140,8 +147,12 @@ class Run:
   state: GanState
 
 
-def load(workdir: Path) -> Run:
+def load(workdir: Path, step: int | None = None) -> Run:
   """The run in a workdir, which stays as it is.
+
+  Args:
+    workdir: of the run.
+    step: of the checkpoint; None: the best, or the latest where none was compared.
 
   Raises:
     UserError: no run, one without a checkpoint, or one that cannot be read.
@@ -155,10 +166,12 @@ def load(workdir: Path) -> Run:
   optimizers = build_optimizers(config)
   make_state = functools.partial(initialise, nets, optimizers, jax.random.key(0), config)
   with Checkpoints(workdir, read_only=True) as checkpoints:
+    chosen = checkpoints.best_step if step is None else step
+    assert chosen is not None
     try:
-      state = checkpoints.restore(parallel.abstract(make_state))
+      state = checkpoints.restore(chosen, parallel.abstract(make_state))
     except UserError:
-      if max(run_info.saved_steps(workdir)) == checkpoints.latest_step:
+      if step is not None or chosen in run_info.saved_steps(workdir):
         raise
       return load(workdir)  # training went on meanwhile, and put a newer one in its place
   return Run(config, identities, nets, state)

@@ -260,13 +260,21 @@ class _TrainExample(grain.transforms.RandomMap):
     return face[:, ::-1] if self._dataset.flip and rng.random() < 0.5 else face
 
 
-def centred_examples(records: Records, dataset: Any, count: int) -> Example:
-  """Centred examples of up to `count` records, evenly spread over the split, as one batch.
+def evenly(records: Records, count: int, without: np.ndarray | None = None) -> np.ndarray:
+  """Indices of up to `count` records spread evenly over the split, in the order of identities.
 
-  Without mismatched faces; the same ones in every call.
+  Args:
+    records: to choose from.
+    count: at most as many.
+    without: indices not to choose.
   """
-  chosen = np.unique(np.linspace(0, len(records) - 1, count).round().astype(int))
-  chosen = chosen[np.argsort(records.identity[chosen], kind="stable")]
+  free = np.setdiff1d(np.arange(len(records)), [] if without is None else without)
+  chosen = free[np.unique(np.linspace(0, len(free) - 1, min(count, len(free))).round().astype(int))]
+  return chosen[np.argsort(records.identity[chosen], kind="stable")]
+
+
+def centred_examples(records: Records, dataset: Any, chosen: np.ndarray) -> Example:
+  """Centred examples of the chosen records as one batch, without mismatched faces."""
   examples = []
   for record in map(records.__getitem__, chosen):
     length, window = len(record[schema.SPEECH]), dataset.window_samples

@@ -15,7 +15,7 @@ PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
 def export(workdir: Path, out: Path) -> None:
-  """Writes what draws, and both networks under the release's names, from the latest checkpoint.
+  """Writes what draws, and both networks under the release's names, from the best checkpoint.
 
   `generator.stablehlo`: StableHLO, weights included, as `jax.export` serialises it, for a function
   (speech, seeds) -> faces: 16 kHz mono, float32 [B, T], at any loudness; uint32 [B], a seed for

@@ -111,14 +111,7 @@ def write(
       written.
   """
   refuse_changes(workdir, config)
-  if _has_learned(workdir):
-    before = _read(workdir)[RECORDS]
-    changed = [split for split in records if before.get(split) != records[split]]
-    if changed:
-      raise UserError(
-        f"{workdir} learned from other records: the dataset's content has changed since, in "
-        f"{', '.join(changed)}; bring it back, or start anew in another --workdir."
-      )
+  refuse_other_records(workdir, records)
   new = as_dict(config) | {IDENTITIES: identities, RECORDS: records}
   write_whole(workdir / "config.json", json.dumps(new, indent=2) + "\n")
 
@@ -133,6 +126,26 @@ def read(workdir: Path) -> tuple[ConfigDict, list[str]]:
   identities = saved.pop(IDENTITIES)
   del saved[RECORDS]
   return ConfigDict(saved).lock(), identities
+
+
+def refuse_other_records(workdir: Path, records: dict[str, str]) -> None:
+  """Refuses a dataset that is not what the run learned from.
+
+  Args:
+    workdir: of the run.
+    records: digests by split, of some or all that it reads.
+
+  Raises:
+    UserError: the run has learned, and from others.
+  """
+  if _has_learned(workdir):
+    before = _read(workdir)[RECORDS]
+    changed = [split for split in records if before.get(split) != records[split]]
+    if changed:
+      raise UserError(
+        f"{workdir} learned from other records: the dataset's content has changed since, in "
+        f"{', '.join(changed)}; bring it back, or start anew in another --workdir."
+      )
 
 
 def record_start(workdir: Path, step: int) -> None:

@@ -19,7 +19,7 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   face depends on the seed, the recording's file name, the second and the draw, and on nothing else.
 
   Args:
-    workdir: of a run with a checkpoint; the latest is used.
+    workdir: of a run with a checkpoint; the best is used.
     speech: a recording, or a folder of them (subfolders are not searched).
     num_draws: faces for each window, at least 1.
     seed: of the drawings.

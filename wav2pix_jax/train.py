@@ -9,15 +9,18 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import audio, checkpoint, data, models, parallel, run_info, schema
+from wav2pix_jax import audio, checkpoint, data, metrics, models, parallel, run_info, schema
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.files import exclusively, writing
+from wav2pix_jax.identify import identifier
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of, stream
 from wav2pix_jax.stopping import Stopped, stop_requests
 from wav2pix_jax.watch import Log, Look
 
-HELD_OUT, LEARNED = 64, 16  # examples to look at, of speech not learned from and learned from
+# Examples to look at, of speech not learned from and learned from, and real faces to compare with.
+HELD_OUT, LEARNED, REFERENCE = 128, 64, 400
+FIRST_LOOKS = 5  # before which any run draws badly, and no warning is given
 
 
 def check(config: ConfigDict) -> None:
@@ -58,9 +61,13 @@ def train(config: ConfigDict, workdir: Path) -> None:
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(initialise, nets, optimizers, init_key, config)
   step_on_devices = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
+  who = identifier(builder, config.image_size)
+  chosen = data.evenly(records, REFERENCE)
+  reference = metrics.make_out(records.faces[chosen], records.identity[chosen], who)
+  compare = (reference, who, nets, config, identities)
   looks = {
-    "held_out": Look("held_out", held_out, split, HELD_OUT, nets, config, identities),
-    "learned": Look("learned", records, schema.TRAIN, LEARNED, nets, config, identities),
+    "held_out": Look("held_out", held_out, split, HELD_OUT, *compare),
+    "learned": Look("learned", records, schema.TRAIN, LEARNED, *compare),
   }
   samples = workdir / "samples"
   digests = {schema.TRAIN: records.digest, split: held_out.digest}
@@ -80,7 +87,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     if checkpoints.latest_step is None:
       state = parallel.replicate(make_state())
     else:
-      state = checkpoints.restore(parallel.abstract(make_state))
+      state = checkpoints.restore(checkpoints.latest_step, parallel.abstract(make_state))
       print(f"Going on from step {int(state.step)} in {workdir}.")
     start = int(state.step)
     parallel.in_first(lambda: run_info.record_start(workdir, start))
@@ -102,8 +109,8 @@ def train(config: ConfigDict, workdir: Path) -> None:
     log = stack.enter_context(Log(workdir, start, config))
     steps = range(start + 1, config.num_steps + 1)
     for step, batch in zip(steps, log.timed(batches), strict=False):
-      state, metrics = step_on_devices(state, parallel.shard(batch), root_key)
-      log.add(metrics)
+      state, measured = step_on_devices(state, parallel.shard(batch), root_key)
+      log.add(measured)
       last = step == config.num_steps
       signal = 0 if last else stop_asked(step)
       save = last or signal or step % config.save_every == 0
@@ -111,13 +118,13 @@ def train(config: ConfigDict, workdir: Path) -> None:
         log.write(step)  # stops a run that is not finite, so before any save
       figures: dict[str, float] = {}
       if last or step % config.eval_every == 0:
-        grids = {}
         for name, look in looks.items():
-          more, grids[name] = look(state)
-          figures |= more
-        log.write_look(step, figures, grids)
+          seen = look(state)
+          figures |= seen.figures
+          log.write_look(step, name, seen, warn=step >= FIRST_LOOKS * config.eval_every)
       if save:
-        checkpoints.save(state, run_info.as_dict(config), figures)
+        comparable = figures if split == schema.VALIDATION else {}  # never choose by test
+        checkpoints.save(state, run_info.as_dict(config), comparable)
       if signal:
         raise Stopped(f"step {step} of {config.num_steps} is saved in {workdir}", signal)
   print(

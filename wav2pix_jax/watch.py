@@ -1,5 +1,6 @@
 """What a person watches while a run trains: bar, lines, TensorBoard, and grids of faces."""
 
+import dataclasses
 import os
 import sys
 import time
@@ -16,13 +17,15 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
-from wav2pix_jax import data, generate, images, parallel, schema
+from wav2pix_jax import data, generate, images, metrics, parallel, schema
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.files import writing
+from wav2pix_jax.identify import Identify
 from wav2pix_jax.models import Networks
 from wav2pix_jax.state import GanState
 
 GRID_COLUMNS, GRID_BANDS = 8, 2
+DRAWS = 2  # of each chunk in a look
 
 
 class Log:
@@ -106,14 +109,15 @@ class Log:
     shown = ("d_loss/total", "g_loss/total", "g_loss/l1", "classifier_accuracy")
     self._say(step, {name: means[name] for name in shown})
 
-  def write_look(self, step: int, figures: dict[str, float], grids: dict[str, np.ndarray]) -> None:
-    """Writes figures, and grids uint8 [H, W, 3] by name, these also as `step_<step>_<name>.png`."""
-    self._scalars(step, figures)
-    for name, grid in grids.items():
-      self._put(step, summary=summary.image(f"{name}/grid", grid, dataformats="HWC"))
-      if parallel.is_first():
-        images.save_png(self._samples / f"step_{step:06d}_{name}.png", grid)
-    self._say(step, figures)
+  def write_look(self, step: int, name: str, seen: "Seen", warn: bool) -> None:
+    """Writes what a look saw, its grid also as `step_<step>_<name>.png`; warns where asked to."""
+    self._scalars(step, seen.figures)
+    self._put(step, summary=summary.image(f"{name}/grid", seen.grid, dataformats="HWC"))
+    if parallel.is_first():
+      images.save_png(self._samples / f"step_{step:06d}_{name}.png", seen.grid)
+    self._say(step, seen.figures)
+    for warning in seen.warnings if warn and parallel.is_first() else ():
+      self._bar.write(f"WARNING step {step}: {warning}", file=sys.stdout)
 
   def _scalars(self, step: int, values: dict[str, float]) -> None:
     for name, value in values.items():
@@ -132,14 +136,35 @@ class Log:
       self._bar.write(f"step {step}: {text}", file=sys.stdout)
 
 
+@dataclasses.dataclass(frozen=True)
+class Seen:
+  """What a look saw.
+
+  Attributes:
+    figures: by name, `<look>/<figure>`.
+    grid: uint8 [H, W, 3], bands of real faces, those drawn as sampling draws them and, where these
+      come from averaged weights, those drawn with the last ones.
+    warnings: what has gone wrong, in words.
+  """
+
+  figures: dict[str, float]
+  grid: np.ndarray
+  warnings: list[str]
+
+
 class Look:
   """Faces drawn from a split's speech: the same speech and the same keys in every look.
+
+  Its figures are the rows of `metrics.py` without dlib, the mean difference to the real faces
+  (`l1`), and how often the auxiliary classifier names the speaker (`classifier_accuracy`).
 
   Args:
     name: of its figures.
     records: of the split.
     split: what it is called in the labels.
     count: of examples, evenly spread over the records.
+    reference: real training faces.
+    identify: the classifier of real faces.
     nets: of the run.
     config: of the run.
     identities: who the labels stand for.
@@ -151,42 +176,49 @@ class Look:
     records: data.Records,
     split: str,
     count: int,
+    reference: metrics.Faces,
+    identify: Identify,
     nets: Networks,
     config: ConfigDict,
     identities: list[str],
   ):
     self._name, self._split, self._names = name, split, identities
     self._draw = generate.drawer(nets.generator)
-    self._examples = data.centred_examples(records, config.dataset, count)
+    chosen = data.evenly(records, count)
+    self._speech = data.centred_examples(records, config.dataset, chosen)[schema.SPEECH]
+    self._real = metrics.make_out(records.faces[chosen], records.identity[chosen], identify)
+    self._reference, self._identify = reference, identify
     self._keys = [
-      generate.key(config.seed, name, i) for i in range(len(self._examples[schema.IDENTITY]))
+      [generate.key(config.seed, name, i, draw) for i in range(len(chosen))]
+      for draw in range(DRAWS)
     ]
 
-  def __call__(self, state: GanState) -> tuple[dict[str, float], np.ndarray]:
-    """Figures over the examples, and a grid, uint8 [H, W, 3].
-
-    The grid has bands of real faces, those drawn as sampling draws them and, where these come from
-    averaged weights, those drawn with the last ones.
-    """
-    speech, real = self._examples[schema.SPEECH], self._examples[schema.FACE]
-    faces, logits = self._draw(state.drawing, speech, self._keys)
-    named = logits.argmax(-1) == self._examples[schema.IDENTITY]
-    figures = {
-      f"{self._name}/l1": float(np.abs(images.to_float(faces) - real).mean()),
-      f"{self._name}/classifier_accuracy": float(named.mean()),
+  def __call__(self, state: GanState) -> Seen:
+    """What `state` draws."""
+    draws = []
+    for keys in self._keys:
+      faces, logits = self._draw(state.drawing, self._speech, keys)
+      draws.append(metrics.make_out(faces, self._real.identity, self._identify))
+    rows = metrics.measure(draws, self._real, self._reference)
+    real, drawn = self._real.pictures, draws[-1].pictures
+    figures = {name: row.value for name, row in rows.items()} | {
+      "l1": float(np.abs(images.to_float(drawn) - images.to_float(real)).mean()),
+      "classifier_accuracy": float((logits.argmax(-1) == self._real.identity).mean()),
     }
-    picked = np.linspace(0, len(real) - 1, GRID_COLUMNS * GRID_BANDS).round().astype(int)
-    rows = {"real": images.to_uint8(real[picked])}
-    rows["averaged weights" if state.ema else "drawn"] = faces[picked]
-    if state.ema:
-      keys = [self._keys[i] for i in picked]
-      rows["last weights"], _ = self._draw(state.generator.variables, speech[picked], keys)
-    return figures, self._grid(rows, self._examples[schema.IDENTITY][picked])
+    figures = {f"{self._name}/{name}": value for name, value in figures.items()}
+    return Seen(figures, self._grid(state, drawn), metrics.warnings(rows))
 
-  def _grid(self, rows: dict[str, np.ndarray], labels: np.ndarray) -> np.ndarray:
+  def _grid(self, state: GanState, drawn: np.ndarray) -> np.ndarray:
+    real, labels = self._real.pictures, self._real.identity
+    picked = np.linspace(0, len(real) - 1, GRID_COLUMNS * GRID_BANDS).round().astype(int)
+    rows = {"real": real, "averaged weights" if state.ema else "drawn": drawn}
+    rows = {title: row[picked] for title, row in rows.items()}
+    if state.ema:
+      keys = [self._keys[-1][i] for i in picked]
+      rows["last weights"], _ = self._draw(state.generator.variables, self._speech[picked], keys)
     faces, titles = [], []
-    for band in np.array_split(np.arange(len(labels)), GRID_BANDS):
-      who = ", ".join(sorted({self._names[label] for label in labels[band]}))
+    for band in np.array_split(np.arange(len(picked)), GRID_BANDS):
+      who = ", ".join(sorted({self._names[label] for label in labels[picked[band]]}))
       for title, row in rows.items():
         faces.append(list(row[band]))
         titles.append(f"{who}: {title}, {self._split} speech")

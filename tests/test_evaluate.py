@@ -1,0 +1,132 @@
+"""Evaluation from the command line, and what training says of its own faces."""
+
+import importlib.util
+import json
+import shutil
+
+import conftest
+import kills
+import numpy as np
+import pytest
+
+from wav2pix_jax import checkpoint, data, evaluate, identify, metrics, train
+from wav2pix_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def trained(released, data_dir, tmp_path_factory):
+  """A workdir after six steps of no learning, a look after each, and what was printed."""
+  workdir = tmp_path_factory.mktemp("runs") / "base"
+  still = {"optimizer.lr_g": 0.0, "optimizer.lr_d": 0.0, "eval_every": 1, "save_every": 2}
+  run = conftest.run(conftest.training_command(workdir, released.folder, data_dir, **still))
+  assert run.returncode == 0, run.stderr
+  return workdir, run.stdout
+
+
+@pytest.fixture
+def workdir(trained, tmp_path):
+  shutil.copytree(trained[0], tmp_path / "run")
+  return tmp_path / "run"
+
+
+def _evaluate(workdir, *flags):
+  return conftest.run(
+    [conftest.sys.executable, "main.py", "--mode=evaluate", f"--workdir={workdir}", *flags]
+  )
+
+
+def test_evaluating_prints_a_table_and_writes_every_row(workdir):
+  first = _evaluate(workdir)
+  assert first.returncode == 0, first.stderr
+  written = (workdir / "metrics.json").read_text()
+  part = json.loads(written)["validation"]
+  assert part["rows"].keys() | part["missing"].keys() == metrics.TITLES.keys()
+  assert {"identity_accuracy", "landmarks", "verified", "spread_of_draws"} <= part["rows"].keys()
+  for name, row in part["rows"].items():
+    assert metrics.TITLES[name] in first.stdout
+    assert np.isfinite([row["value"], row["real"], *row["by_identity"].values()]).all()
+  assert part["rows"]["identity_accuracy"]["by_identity"].keys() == {"ada", "bo"}
+  assert part["rows"]["identity_accuracy"]["chance"] >= 0.5
+
+  test = _evaluate(workdir, "--split=test")
+  assert test.returncode == 0, test.stderr
+  both = json.loads((workdir / "metrics.json").read_text())
+  assert both.keys() == {"validation", "test"}
+  assert both["validation"] == part
+
+  assert _evaluate(workdir, f"--out={workdir / 'again'}").returncode == 0
+  assert (workdir / "again" / "metrics.json").read_text() == written  # to the last digit
+
+
+def test_without_dlib_the_rest_is_measured_and_the_missing_rows_say_why(
+  workdir, monkeypatch, capsys
+):
+  find_spec = importlib.util.find_spec
+  monkeypatch.setattr(
+    importlib.util, "find_spec", lambda name: None if name == "dlib" else find_spec(name)
+  )
+  evaluate.evaluate(workdir, "validation", workdir)
+  part = json.loads((workdir / "metrics.json").read_text())["validation"]
+  for name in metrics.BY_DLIB:
+    assert "pip install" in part["missing"][name]
+  assert "identity_accuracy" in part["rows"]
+  assert "Missing (dlib is not installed" in capsys.readouterr().out
+
+
+def test_what_cannot_be_evaluated_is_refused_in_one_line(workdir):
+  (workdir / "metrics.json").write_text("[]")
+  with pytest.raises(UserError, match="not what --mode=evaluate writes"):
+    evaluate.evaluate(workdir, "validation", workdir)
+  (workdir / "metrics.json").unlink()
+  saved = json.loads((workdir / "config.json").read_text())
+  for changed, words in (
+    ({"records": {"train": "0" * 16}}, "learned from other records"),
+    ({"identity_names": ["ada", "cy"]}, "tells apart ada, cy, and this dataset ada, bo"),
+  ):
+    (workdir / "config.json").write_text(json.dumps(saved | changed))
+    with pytest.raises(UserError, match=words):
+      evaluate.evaluate(workdir, "validation", workdir)
+  assert not (workdir / "metrics.json").exists()
+
+
+def test_a_split_that_is_not_there_is_named(config, tmp_path):
+  config.dataset.name = "released"
+  config.num_steps = config.save_every = config.eval_every = 1
+  train.train(config, tmp_path)
+  with pytest.raises(UserError, match="--split=validation: dataset .* has test, train"):
+    evaluate.evaluate(tmp_path, "validation", tmp_path)
+  # Where only test is held out, no checkpoint is chosen by it.
+  assert not (tmp_path / "checkpoints" / "1" / "metrics").exists()
+
+
+def test_training_says_in_words_what_is_wrong_with_its_faces(trained):
+  _, printed = trained
+  warned = [int(line.split()[2].rstrip(":")) for line in printed.splitlines() if "WARNING" in line]
+  assert set(warned) == {train.FIRST_LOOKS, train.FIRST_LOOKS + 1}
+  assert "WARNING step 6: the faces ignore the speech" in printed
+
+
+def test_training_logs_the_cheap_rows_and_keeps_the_best(trained):
+  workdir, _ = trained
+  scalars = kills.scalars(workdir)
+  cheap = metrics.TITLES.keys() - set(metrics.BY_DLIB)
+  for step in range(1, 7):
+    assert {f"held_out/{name}" for name in cheap} <= scalars[step].keys()
+  distances = {step: scalars[step][checkpoint.BEST] for step in (2, 4, 6)}
+  best = min(distances, key=distances.get)
+  assert int(checkpoint.load(workdir).state.step) == best
+  assert {int(path.name) for path in (workdir / "checkpoints").iterdir()} == {best, 6}
+
+
+def test_the_classifier_is_taught_once_and_always_the_same(clean, tmp_path):
+  identify.identifier(clean, 16)
+  (cache,) = (identify.Path(clean.data_dir) / "classifier").glob("16px*")
+  taught = cache.stat().st_mtime_ns
+  records = data.load(clean, "test", 16)
+  logits, features = identify.identifier(clean, 16)(records.faces)
+  assert cache.stat().st_mtime_ns == taught
+  assert logits.shape == (len(records), 2)
+  again = identify.classifier(identify.learn(data.load(clean, "train", 16)))(records.faces)
+  np.testing.assert_array_equal(again[0], logits)
+  np.testing.assert_array_equal(again[1], features)
+  assert (logits.argmax(-1) == records.identity).all()

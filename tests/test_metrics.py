@@ -1,0 +1,182 @@
+"""Each way to fool the measures is told from good faces by a row, which is named here."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from wav2pix_jax import data, dlib_faces, identify, metrics
+
+SIZE, PEOPLE, EACH = 64, 4, 32
+
+
+@pytest.fixture(scope="module")
+def four_people():
+  """uint8 [people, faces of each, S, S, 3]: rendered, with all expressions and poses."""
+  sheet = np.asarray(Image.open(Path(__file__).parent / "data" / "four_people_64px.jpg"))
+  return sheet.reshape(PEOPLE, SIZE, EACH, SIZE, 3).swapaxes(1, 2)
+
+
+@dataclasses.dataclass
+class Bench:
+  """Faces to measure with, and a way to measure others."""
+
+  training: np.ndarray  # [people, faces, S, S, 3]
+  held_out: metrics.Faces
+  good: np.ndarray  # other faces of the same people, in the same order
+  reference: metrics.Faces
+  make_out: object
+
+  def rows(self, pictures):
+    draws = [self.make_out(one, self.held_out.identity) for one in pictures]
+    return metrics.measure(draws, self.held_out, self.reference)
+
+
+@pytest.fixture(scope="module")
+def bench(four_people):
+  training, held_out, good = np.split(four_people[:, :24], [12, 18], 1)
+
+  def labels(faces):
+    return np.repeat(np.arange(PEOPLE, dtype=np.int32), faces.shape[1])
+
+  def flat(faces):
+    return np.ascontiguousarray(faces.reshape(-1, SIZE, SIZE, 3))
+
+  count = training.size // training[0, 0].size
+  nothing = np.zeros(0, np.int16), np.zeros(count, np.int64)
+  records = data.Records(flat(training), *nothing, labels(training), np.zeros(count, int), "")
+  who, describe = identify.classifier(identify.learn(records)), dlib_faces.describer()
+
+  def make_out(pictures, identity):
+    return metrics.make_out(pictures, identity, who, describe, "Faces")
+
+  return Bench(
+    training,
+    make_out(flat(held_out), labels(held_out)),
+    flat(good),
+    make_out(flat(training), labels(training)),
+    make_out,
+  )
+
+
+@pytest.fixture(scope="module")
+def good_rows(bench):
+  """Of two draws, both real faces."""
+  of_people = bench.good.reshape(PEOPLE, -1, *bench.good.shape[1:])
+  return bench.rows([bench.good, np.roll(of_people, 1, 1).reshape(bench.good.shape)])
+
+
+def noise(bench):
+  return np.random.default_rng(0).integers(0, 256, bench.good.shape, np.uint8)
+
+
+def gray(bench):
+  return np.full_like(bench.good, 128)
+
+
+def mean_face(bench):
+  mean = bench.training.mean((0, 1)).round().astype(np.uint8)
+  return np.broadcast_to(mean, bench.good.shape)
+
+
+def blurred(bench):
+  blur = ImageFilter.GaussianBlur(1.5)
+  return np.stack([np.asarray(Image.fromarray(one).filter(blur)) for one in bench.good])
+
+
+def wrong_person(bench):
+  return np.roll(bench.good, len(bench.good) // PEOPLE, 0)
+
+
+def shuffled_speech(bench):
+  return bench.good[np.random.default_rng(1).permutation(len(bench.good))]
+
+
+# What is done to the faces, the row that tells, and what it then says.
+CONTROLS = [
+  (noise, "landmarks", lambda row, good: row.value == 0),
+  (noise, "verified", lambda row, good: row.value <= row.chance),
+  (gray, "contrast", lambda row, good: row.value == 0),
+  (gray, "spread_of_chunks", lambda row, good: row.value == 0),
+  (gray, "landmarks", lambda row, good: row.value == 0),
+  (mean_face, "spread_of_chunks", lambda row, good: row.value == 0),
+  (mean_face, "identity_accuracy", lambda row, good: row.value <= row.chance),
+  (mean_face, "verified", lambda row, good: row.value <= row.chance),
+  (blurred, "feature_distance", lambda row, good: row.value > 2 * good.value),
+  (blurred, "frechet_distance", lambda row, good: row.value > 1.3 * good.value),
+  (wrong_person, "identity_accuracy", lambda row, good: row.value < row.chance),
+  (wrong_person, "verified", lambda row, good: row.value == 0),
+  (shuffled_speech, "identity_accuracy", lambda row, good: row.value < good.value / 2),
+  (shuffled_speech, "verified", lambda row, good: row.value < good.value / 2),
+  *(
+    (control, "feature_distance", lambda row, good: row.value > 2 * good.value)
+    for control in (noise, gray, mean_face, wrong_person, shuffled_speech)
+  ),
+]
+
+
+@pytest.fixture(scope="module")
+def control_rows(bench):
+  return {control: bench.rows([control(bench)]) for control, *_ in CONTROLS}
+
+
+@pytest.mark.parametrize(
+  ("control", "name", "tells"), CONTROLS, ids=[f"{c.__name__}-{n}" for c, n, _ in CONTROLS]
+)
+def test_a_row_tells_the_control_from_good_faces(control, name, tells, good_rows, control_rows):
+  good, row = good_rows[name], control_rows[control][name]
+  assert tells(row, good), (row, good)
+  assert not tells(good, good)
+
+
+def test_good_faces_are_good(good_rows, record_property):
+  for line in metrics.table(good_rows, "abcd").splitlines():
+    record_property("Real faces measured as if drawn", line)
+  for name in ("identity_accuracy", "verified", "landmarks"):
+    assert good_rows[name].value >= 0.97, name
+    assert good_rows[name].real >= 0.97, name
+  for name in ("spread_of_chunks", "spread_of_draws", "contrast"):
+    assert 0.8 < good_rows[name].value < 1.25, name
+  assert metrics.warnings(good_rows) == []
+
+
+@pytest.mark.parametrize(
+  ("control", "words"), [(gray, "gray"), (mean_face, "collapsed"), (shuffled_speech, "ignore")]
+)
+def test_warnings_in_words(control, words, control_rows):
+  assert any(words in warning for warning in metrics.warnings(control_rows[control]))
+
+
+def test_the_mean_face_passes_the_landmark_test(control_rows):
+  """Why that row is not to be trusted alone."""
+  assert control_rows[mean_face]["landmarks"].value == 1
+
+
+def test_measuring_twice_gives_the_same(bench):
+  first, second = (bench.make_out(bench.good[:5], bench.held_out.identity[:5]) for _ in range(2))
+  np.testing.assert_array_equal(first.described.embedding, second.described.embedding)
+  np.testing.assert_array_equal(first.features, second.features)
+
+
+def test_draws_that_are_all_alike_have_no_spread(bench):
+  rows = metrics.measure([bench.held_out, bench.held_out], bench.held_out, bench.reference)
+  assert rows["spread_of_draws"].value == 0
+  assert rows["spread_of_chunks"].value == pytest.approx(1)
+  assert rows["frechet_distance"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_frechet_of_known_gaussians():
+  rng = np.random.default_rng(0)
+  a, b = rng.standard_normal((2, 200_000, 2))
+  assert metrics.frechet(a, a) == pytest.approx(0, abs=1e-9)
+  # Shifted by (3, 4), and deviations 1 and 2: 25 + 2 * (1 + 4 - 2 * 2).
+  assert metrics.frechet(a, 2 * b + [3, 4]) == pytest.approx(27, rel=0.01)
+
+
+def test_too_few_faces_leave_distances_out(bench):
+  one = bench.make_out(bench.good[:1], bench.held_out.identity[:1])
+  rows = metrics.measure([one], one, bench.reference)
+  assert not {"feature_distance", "frechet_distance", "spread_of_chunks"} & rows.keys()
+  assert rows["identity_accuracy"].value == 1

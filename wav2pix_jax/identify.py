@@ -1,0 +1,153 @@
+"""Who is in a picture: a classifier of real faces, by which drawn ones are measured.
+
+It learns from the real training faces of a dataset alone, once for each dataset and image size, and
+is then read from the cache beside the arrays (`data.py`).
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tensorflow_datasets as tfds
+import tqdm
+from jax import lax
+
+from wav2pix_jax import data, images, schema, tensor_files
+from wav2pix_jax.files import exclusively, write_whole
+from wav2pix_jax.models.face_classifier import FaceClassifier
+
+RECIPE = 1  # to be raised with any change to how it learns: what is cached is then of no use
+EPOCHS, LEAST_STEPS, BATCH, RATE = 12, 150, 64, 1e-3
+LARGEST = 64  # pixels; larger faces are averaged down to it
+DEVIATION = "deviation"
+
+Identify = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def identifier(builder: tfds.core.DatasetBuilder, image_size: int) -> Identify:
+  """The classifier of a dataset's people, taught on first use.
+
+  Args:
+    builder: of a prepared dataset.
+    image_size: of the faces, in pixels.
+
+  Raises:
+    UserError: the cache cannot be written.
+  """
+  path = Path(builder.data_dir) / "classifier" / f"{image_size}px_{RECIPE}.safetensors"
+  if not path.exists():
+    with exclusively(path.parent):
+      if not path.exists():  # else another process has just been here
+        learned = learn(data.load(builder, schema.TRAIN, image_size))
+        tensors = flax.traverse_util.flatten_dict(learned, sep="/")
+        write_whole(path, tensor_files.safetensors_bytes(tensors, {}))
+  return classifier(flax.traverse_util.unflatten_dict(tensor_files.read(path)[0], sep="/"))
+
+
+def classifier(learned: dict[str, Any]) -> Identify:
+  """What `learn` gives, as a function.
+
+  Returns:
+    A function of faces, uint8 [N, S, S, 3], that gives logits, float32 [N, identities], and
+    features, float32 [N, C], each with deviation 1 over the real training faces.
+  """
+  variables = {name: tree for name, tree in learned.items() if name != DEVIATION}
+  forward = jax.jit(lambda faces: _network(learned).apply(variables, _as_seen(faces), False))
+
+  def identify(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    batches = []
+    for start in range(0, len(faces), BATCH):
+      batch = faces[start : start + BATCH]
+      padded = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), np.uint8)])
+      batches.append([np.asarray(out)[: len(batch)] for out in forward(padded)])
+    logits, features = map(np.concatenate, zip(*batches, strict=True))
+    return logits, features / learned[DEVIATION]
+
+  return identify
+
+
+def learn(records: data.Records) -> dict[str, Any]:
+  """A classifier's variables, and the deviation of its features over the faces it learned from.
+
+  Args:
+    records: real training faces, of everybody whom it is to tell apart.
+  """
+  size = min(records.faces.shape[1], LARGEST)
+  net = FaceClassifier(int(records.identity.max()) + 1)
+  steps = max(EPOCHS * len(records) // BATCH, LEAST_STEPS)
+  optimizer = optax.adam(optax.cosine_decay_schedule(RATE, steps))
+  variables: Any = net.init(jax.random.key(0), jnp.zeros((1, size, size, 3)), False)
+  opt_state = optimizer.init(variables["params"])
+
+  @functools.partial(jax.jit, donate_argnums=(0, 1))
+  def step(variables, opt_state, faces, identity, key):
+    def loss(params):
+      seen = _augmented(key, _as_seen(faces))
+      out, stats = net.apply(variables | {"params": params}, seen, True, mutable=["batch_stats"])
+      losses = optax.softmax_cross_entropy_with_integer_labels(out[0], identity)
+      return losses.mean(), stats
+
+    grads, stats = jax.grad(loss, has_aux=True)(variables["params"])
+    updates, opt_state = optimizer.update(grads, opt_state)
+    return {"params": optax.apply_updates(variables["params"], updates), **stats}, opt_state
+
+  rng = np.random.default_rng(0)
+  for i in tqdm.trange(steps, desc="Teaching a classifier who is who", unit=" steps"):
+    chosen = rng.integers(len(records), size=BATCH)
+    key = jax.random.fold_in(jax.random.key(1), i)
+    batch = records.faces[chosen], records.identity[chosen]
+    variables, opt_state = step(variables, opt_state, *batch, key)
+  learned = jax.device_get(variables) | {DEVIATION: np.float32(1)}
+  _, features = classifier(learned)(records.faces[: 64 * BATCH])
+  return learned | {DEVIATION: features.std(0).clip(1e-3)}
+
+
+def _network(learned: dict[str, Any]) -> FaceClassifier:
+  return FaceClassifier(learned["params"]["logits"]["bias"].size)
+
+
+def _as_seen(faces: Any) -> jax.Array:
+  """Faces uint8 [B, S, S, 3] as float32 in [-1, 1], at most `LARGEST` pixels wide."""
+  batch, size = faces.shape[:2]
+  times = max(size // LARGEST, 1)
+  tiles = images.to_float(faces).reshape(batch, size // times, times, size // times, times, 3)
+  return tiles.mean((2, 4))
+
+
+def _augmented(key: jax.Array, faces: jax.Array) -> jax.Array:
+  """Faces [B, S, S, 3] of which little but the face itself can be relied on.
+
+  Mirrored, shifted by up to an eighth, in other colours, and most of them with another background:
+  a flat colour or somebody's picture outside of an ellipse.
+  """
+  batch, size = faces.shape[:2]
+  keys = iter(jax.random.split(key, 12))
+
+  def uniform(low: float, high: float, *shape: int) -> jax.Array:
+    return jax.random.uniform(next(keys), (batch, *shape), minval=low, maxval=high)
+
+  def half_of_them() -> jax.Array:
+    return uniform(0, 1, 1, 1, 1) < 0.5
+
+  faces = jnp.where(half_of_them(), faces[:, :, ::-1], faces)
+  far = size // 8
+  padded = jnp.pad(faces, ((0, 0), (far, far), (far, far), (0, 0)), "edge")
+  corners = jax.random.randint(next(keys), (batch, 2), 0, 2 * far + 1)
+  faces = jax.vmap(lambda x, at: lax.dynamic_slice(x, (*at, 0), (size, size, 3)))(padded, corners)
+
+  gray = faces.mean(-1, keepdims=True)
+  faces = gray + (faces - gray) * uniform(0.2, 1.5, 1, 1, 1)  # saturation
+  faces = faces * uniform(0.6, 1.4, 1, 1, 1) + uniform(-0.3, 0.3, 1, 1, 3)  # contrast, colour
+
+  flat = jnp.broadcast_to(uniform(-1, 1, 1, 1, 3), faces.shape)
+  behind = jnp.where(half_of_them(), flat, jnp.roll(faces, 1, 0))
+  down, right = jnp.meshgrid(*2 * [jnp.linspace(-1, 1, size)], indexing="ij")
+  reach = (down / uniform(0.75, 1.1, 1, 1)) ** 2 + (right / uniform(0.55, 0.9, 1, 1)) ** 2
+  outside = jnp.clip((reach - 0.9) * 5, 0, 1)[..., None] * (uniform(0, 1, 1, 1, 1) < 0.75)
+  return jnp.clip(faces + (behind - faces) * outside, -1, 1)

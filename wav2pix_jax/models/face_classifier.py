@@ -1,0 +1,36 @@
+"""A small network that names the person in a picture: how generated faces are measured."""
+
+import flax.linen as nn
+import jax
+
+from wav2pix_jax.models import layers
+
+WIDTHS = (32, 64, 128, 128)  # channels of the first blocks; further ones, at larger sizes, repeat
+
+
+class FaceClassifier(nn.Module):
+  """Strided convolutions with batch norm until 4x4, averaged there, and a linear layer.
+
+  Attributes:
+    identities: how many people there are.
+  """
+
+  identities: int
+
+  @nn.compact
+  def __call__(self, faces: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    """Logits float32 [B, identities] and features float32 [B, C] of faces [B, S, S, 3].
+
+    Args:
+      faces: float32 in [-1, 1]; S a power of two, at least 8.
+      train: normalise by the batch and move the running statistics.
+    """
+    # fmt: off
+    x = faces                                               # [B, S, S, 3]
+    for i in range(faces.shape[1].bit_length() - 3):
+      width = WIDTHS[min(i, len(WIDTHS) - 1)]
+      conv = layers.Conv(layers.conv_4x4_stride_2, (4, 4, x.shape[-1], width), name=f"down{i}")
+      x = nn.relu(layers.BatchNorm(name=f"norm{i}")(conv(x, train), train))
+    features = x.mean((1, 2))                               # [B, C]
+    return nn.Dense(self.identities, name="logits")(features), features
+    # fmt: on
