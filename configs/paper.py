@@ -18,6 +18,8 @@ def get_config() -> ConfigDict:
   config.model.encoder_batch_norm = False  # none named
   config.model.generator_batch_norm = False  # none named
   config.model.dropout_layers = 5  # every layer but RGB
+  config.model.normalise_embedding = False
+  config.model.discriminator_projection = False
   config.model.discriminator_last_spectral_norm = False  # as the release
   config.model.discriminator_batched_passes = False  # as the release
   config.loss.half = True  # equations 1 and 2

@@ -17,6 +17,8 @@ def get_config() -> ConfigDict:
   config.model.generator_batch_norm = False
   config.model.generator_spectral_norm = True
   config.model.dropout_layers = 5  # every layer but RGB
+  config.model.normalise_embedding = False
+  config.model.discriminator_projection = False
   config.model.discriminator_last_spectral_norm = False
   config.model.discriminator_batched_passes = False  # a power iteration for each pass
   return config

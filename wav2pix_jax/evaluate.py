@@ -42,9 +42,8 @@ def evaluate(workdir: Path, split: str, out: Path) -> None:
   run = checkpoint.load(workdir)
   builder = data.prepare(run.config.dataset)
   if split not in builder.info.splits:
-    raise UserError(
-      f"--split={split}: dataset {builder.info.full_name} has {', '.join(sorted(builder.info.splits))}."
-    )
+    splits = ", ".join(sorted(builder.info.splits))
+    raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
   names = data.identity_names(builder)
   size = run.config.image_size
   records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)

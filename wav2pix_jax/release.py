@@ -235,6 +235,8 @@ def _discriminator_table(discriminator: Discriminator) -> Iterator[Row]:
   for i, name in enumerate(_down_names(len(discriminator.widths))):
     yield from _convolution(name, (f"down{i}",), True)
   yield from _convolution("netD_2", ("score",), discriminator.last_spectral_norm)
+  if discriminator.projection:
+    yield from _convolution("projection", ("projection",), True)
 
 
 def _up_names(layers: int) -> list[str]:
@@ -327,6 +329,7 @@ def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
       hidden=_size(state_dict, f"{ENCODER}.fc.0.weight", 0, 256),
       embedding=_size(state_dict, f"{ENCODER}.fc.4.weight", 0, 128),
       batch_norm=True,
+      normalise=False,
     ),
     AuxiliaryClassifier(
       hidden=_size(state_dict, f"{CLASSIFIER}.0.weight", 0, 200),
@@ -350,7 +353,7 @@ def _discriminator(state_dict: StateDict) -> Discriminator:
   """The release's discriminator; of a tensor that is missing, the published size."""
   names = _down_names(len(_spectral_layers(state_dict, "netD_1")) or 5)
   widths = tuple(_size(state_dict, name + KERNEL, 0, 64 * 2**i) for i, name in enumerate(names))
-  return Discriminator(widths=widths, last_spectral_norm=False)
+  return Discriminator(widths=widths, last_spectral_norm=False, projection=False)
 
 
 def _size(state_dict: StateDict, name: str, axis: int, default: int) -> int:

@@ -63,6 +63,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         hidden=model.encoder_hidden,
         embedding=model.embedding,
         batch_norm=model.encoder_batch_norm,
+        normalise=model.normalise_embedding,
         axis_name=axis_name,
       ),
       AuxiliaryClassifier(
@@ -83,6 +84,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
     Discriminator(
       widths=tuple(model.discriminator_width * 2**i for i in range(levels)),
       last_spectral_norm=model.discriminator_last_spectral_norm,
+      projection=model.discriminator_projection,
     ),
     batched_passes=model.discriminator_batched_passes,
   )

@@ -13,10 +13,15 @@ class Discriminator(nn.Module):
   Attributes:
     widths: channels at half the image size, a quarter, ... down to 4x4.
     last_spectral_norm: on the last convolution too; all the others always have it.
+    projection: the embedding meets the last features in an inner product (Miyato and Koyama 2018).
+      Else it is concatenated to them (paper), right before the last convolution, which is linear:
+      the score is then one term of the face plus one of the speech, and cannot tell whether the two
+      belong together.
   """
 
   widths: tuple[int, ...]
   last_spectral_norm: bool
+  projection: bool
 
   @nn.compact
   def __call__(
@@ -36,9 +41,15 @@ class Discriminator(nn.Module):
       conv = layers.Conv(layers.conv_4x4_stride_2, shape, spectral_norm=True, name=f"down{i}")
       x = nn.leaky_relu(conv(x, train), 0.2)
     features = x                                            # [B, 4, 4, C]
-    tiled = jnp.broadcast_to(embedding[:, None, None], (*x.shape[:3], embedding.shape[-1]))
-    x = jnp.concatenate([x, tiled], -1)                     # [B, 4, 4, C + E]
+    if not self.projection:
+      tiled = jnp.broadcast_to(embedding[:, None, None], (*x.shape[:3], embedding.shape[-1]))
+      x = jnp.concatenate([x, tiled], -1)                   # [B, 4, 4, C + E]
     shape, norm = (4, 4, x.shape[-1], 1), self.last_spectral_norm
     conv = layers.Conv(layers.conv_4x4_to_point, shape, spectral_norm=norm, name="score")
-    return conv(x, train)[:, 0, 0, 0], features
+    score = conv(x, train)[:, 0, 0, 0]                      # [B]
+    if self.projection:
+      sides = (embedding.shape[-1], features.shape[-1])
+      project = layers.Conv(layers.product, sides, spectral_norm=True, name="projection")
+      score += (project(embedding, train) * features.mean((1, 2))).sum(-1)
+    return score, features
     # fmt: on

@@ -93,6 +93,11 @@ def conv_4x4_to_point(x: Array, kernel: Array) -> Array:
   return jnp.einsum("bhwc,hwcd->bd", x, kernel)[:, None, None]
 
 
+def product(x: Array, kernel: Array) -> Array:
+  """Vectors [B, C], kernel [C, D]: [B, D]."""
+  return x @ kernel
+
+
 class Conv(nn.Module):
   """A convolution of this file, with its kernel.
 

@@ -2,6 +2,8 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+from jax import lax
 
 from wav2pix_jax.models import layers
 
@@ -23,6 +25,8 @@ class SpeechEncoder(nn.Module):
     hidden: width of the first dense layer.
     embedding: width of the second, and of the embedding.
     batch_norm: after every convolution (release), or nowhere (paper).
+    normalise: divide the embedding by its root mean square. Generator and discriminator then hear
+      it from the first step, where the release's initial weights make it a thirtieth (measured).
     axis_name: the devices whose batch is normalised together.
   """
 
@@ -30,6 +34,7 @@ class SpeechEncoder(nn.Module):
   hidden: int
   embedding: int
   batch_norm: bool
+  normalise: bool
   axis_name: str | None = None
 
   @nn.compact
@@ -46,5 +51,8 @@ class SpeechEncoder(nn.Module):
     x = x.reshape(len(x), -1)                               # [B, 4096] for 16,000 samples
     x = nn.relu(nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x))
     x = nn.relu(nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense1")(x))
-    return nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense2")(x)
+    x = nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense2")(x)
+    if self.normalise:
+      x *= lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-8)
+    return x                                                # [B, embedding]
     # fmt: on
