@@ -13,7 +13,6 @@ def get_config() -> ConfigDict:
   config = base.get_config()
   config.ema_decay = 0.0  # not in the paper
   config.dataset.window_samples = 16_384  # section 4.1; zero-padded where less speech exists
-  config.dataset.window_offset = "uniform"  # section 3: a chunk drawn at random
   config.dataset.audio_steps = ("pre_emphasis", "peak")  # section 3
   config.model.encoder_batch_norm = False  # none named
   config.model.generator_batch_norm = False  # none named
@@ -28,5 +27,6 @@ def get_config() -> ConfigDict:
   config.loss.feature_matching = 0.0
   config.loss.l1 = 0.0
   config.loss.softmax = 1.0  # ours: lambda is not given
+  config.optimizer.lr_g = 1e-4
   config.optimizer.b1 = 0.1  # as printed
   return config

@@ -12,7 +12,6 @@ def get_config() -> ConfigDict:
   """`base` with the release's choices."""
   config = base.get_config()
   config.ema_decay = 0.0  # none
-  config.dataset.window_offset = "uniform"
   config.model.classifier_batch_norm = True
   config.model.generator_batch_norm = False
   config.model.generator_spectral_norm = True
@@ -21,4 +20,5 @@ def get_config() -> ConfigDict:
   config.model.discriminator_projection = False
   config.model.discriminator_last_spectral_norm = False
   config.model.discriminator_batched_passes = False  # a power iteration for each pass
+  config.optimizer.lr_g = 1e-4
   return config

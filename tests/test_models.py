@@ -159,3 +159,33 @@ def test_an_untrained_base_generator_draws_with_contrast():
     (faces, _, _), _ = draw(variables, speech, rngs={"dropout": key})
     std[name] = float(faces.std())
   assert std["base"] > 0.15 > 0.05 > std["release"]
+
+
+@pytest.mark.parametrize("projection", [True, False])
+def test_only_by_projection_does_the_score_say_whether_face_and_speech_match(projection):
+  """Concatenated, another speech moves the score of every face by the same: there is no match."""
+  discriminator = models.Discriminator(
+    widths=(8, 8), last_spectral_norm=True, projection=projection
+  )
+  faces, embeddings = _normal(2, 16, 16, 3), _normal(2, 8)
+  variables = discriminator.init(jax.random.key(0), faces, embeddings, False)
+
+  def scores(speech):
+    return discriminator.apply(variables, faces, embeddings[jnp.array([speech] * 2)], False)[0]
+
+  moved = scores(1) - scores(0)
+  assert abs(moved).min() > 1e-4
+  assert (abs(moved[0] - moved[1]) > 0.01 * abs(moved).max()) == projection
+
+
+def test_a_normalised_embedding_has_root_mean_square_one():
+  config = base.get_config()
+  config.image_size = 16
+  for normalised in (True, False):
+    config.model.normalise_embedding = normalised
+    generator = models.build(config, 2).generator
+    speech = _normal(3, 16_000)
+    variables = generator.init(jax.random.key(0), speech, True, True)
+    (_, embedding, _), _ = generator.apply(variables, speech, True, True, mutable=["batch_stats"])
+    size = np.sqrt(np.square(embedding).mean(-1))
+    assert np.allclose(size, 1, atol=1e-3) if normalised else (size < 0.1).all()

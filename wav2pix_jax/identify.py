@@ -23,7 +23,7 @@ from wav2pix_jax.files import exclusively, write_whole
 from wav2pix_jax.models.face_classifier import FaceClassifier
 
 RECIPE = 1  # to be raised with any change to how it learns: what is cached is then of no use
-EPOCHS, LEAST_STEPS, BATCH, RATE = 12, 150, 64, 1e-3
+EPOCHS, LEAST_STEPS, MOST_STEPS, BATCH, RATE = 12, 150, 2_000, 64, 1e-3
 LARGEST = 64  # pixels; larger faces are averaged down to it
 DEVIATION = "deviation"
 
@@ -80,7 +80,7 @@ def learn(records: data.Records) -> dict[str, Any]:
   """
   size = min(records.faces.shape[1], LARGEST)
   net = FaceClassifier(int(records.identity.max()) + 1)
-  steps = max(EPOCHS * len(records) // BATCH, LEAST_STEPS)
+  steps = min(max(EPOCHS * len(records) // BATCH, LEAST_STEPS), MOST_STEPS)
   optimizer = optax.adam(optax.cosine_decay_schedule(RATE, steps))
   variables: Any = net.init(jax.random.key(0), jnp.zeros((1, size, size, 3)), False)
   opt_state = optimizer.init(variables["params"])

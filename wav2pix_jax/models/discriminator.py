@@ -1,5 +1,7 @@
 """The spectral-normalised discriminator: does this face go with this speech? (paper 4.1)."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -50,6 +52,7 @@ class Discriminator(nn.Module):
     if self.projection:
       sides = (embedding.shape[-1], features.shape[-1])
       project = layers.Conv(layers.product, sides, spectral_norm=True, name="projection")
-      score += (project(embedding, train) * features.mean((1, 2))).sum(-1)
+      match = (project(embedding, train) * features.sum((1, 2))).sum(-1)
+      score += match / math.sqrt(16 * embedding.shape[-1])
     return score, features
     # fmt: on
