@@ -61,5 +61,5 @@ def get_config() -> ConfigDict:
 
   config.log_every = 20  # steps
   config.eval_every = 100  # steps between grids and held-out figures
-  config.save_every = 100  # steps between checkpoints
+  config.save_every = 100  # steps between checkpoints; the best is chosen among those looked at
   return config.lock()
