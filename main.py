@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import NoReturn
 
@@ -133,6 +134,7 @@ def run(argv: list[str]) -> None:
   # What fails in a library's thread is raised again where its work is waited for: once is enough.
   threading.excepthook = lambda args: None
   sys.unraisablehook = lambda args: None
+  warnings.filterwarnings("ignore", "coroutine .* was never awaited")  # a save given up
   logging.set_verbosity(logging.FATAL)
   try:
     main(argv)
