@@ -27,6 +27,5 @@ def get_config() -> ConfigDict:
   config.loss.feature_matching = 0.0
   config.loss.l1 = 0.0
   config.loss.softmax = 1.0  # ours: lambda is not given
-  config.optimizer.lr_g = 1e-4
   config.optimizer.b1 = 0.1  # as printed
   return config

@@ -20,5 +20,4 @@ def get_config() -> ConfigDict:
   config.model.discriminator_projection = False
   config.model.discriminator_last_spectral_norm = False
   config.model.discriminator_batched_passes = False  # a power iteration for each pass
-  config.optimizer.lr_g = 1e-4
   return config
