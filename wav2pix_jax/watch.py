@@ -41,6 +41,7 @@ class Log:
   """
 
   def __init__(self, workdir: Path, start: int, config: ConfigDict):
+    self._batch_size = config.batch_size
     self._rates = {"generator": config.optimizer.lr_g, "discriminator": config.optimizer.lr_d}
     self._unwritten: list[dict[str, Any]] = []
     self._waited = 0.0
@@ -53,10 +54,9 @@ class Log:
       self._put(start + 1, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
     self._bar = tqdm.tqdm(
       desc="Training",
-      total=config.num_steps,
-      initial=start,
+      total=config.num_steps * config.batch_size,
+      initial=start * config.batch_size,
       unit=" faces",
-      unit_scale=config.batch_size,
       mininterval=1 if sys.stderr.isatty() else 60,
       disable=not parallel.is_first(),
     )
@@ -83,7 +83,7 @@ class Log:
     if self._unwritten:  # wait for the step before, lest the bar run ahead of the devices
       jax.block_until_ready(self._unwritten[-1])
     self._unwritten.append({**metrics, "seconds_waiting_for_data": self._waited})
-    self._bar.update()
+    self._bar.update(self._batch_size)
 
   def write(self, step: int) -> None:
     """Writes the means over the steps since the last call, and the learning rates.
