@@ -121,7 +121,8 @@ def train(config: ConfigDict, workdir: Path) -> None:
         for name, look in looks.items():
           seen = look(state)
           figures |= seen.figures
-          log.write_look(step, name, seen, warn=step >= FIRST_LOOKS * config.eval_every)
+          warn = name == "held_out" and step >= FIRST_LOOKS * config.eval_every
+          log.write_look(step, name, seen, warn)
       if save:
         comparable = figures if split == schema.VALIDATION else {}  # never choose by test
         checkpoints.save(state, run_info.as_dict(config), comparable)
