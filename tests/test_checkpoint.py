@@ -1,6 +1,7 @@
 """A checkpoint is what was saved, to the bit, whatever training does meanwhile."""
 
 import functools
+import json
 import shutil
 
 import jax
@@ -140,3 +141,13 @@ def test_a_checkpoint_that_cannot_be_read_is_named_and_stays(config, make_state,
   assert "\n" not in str(error.value)
   assert len(str(error.value)) < 600
   assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_config_of_another_version_is_named(config, make_state, tmp_path):
+  _save(tmp_path, config, make_state, (1, None))
+  saved = json.loads((tmp_path / "config.json").read_text())
+  del saved["model"]["dropout"]
+  (tmp_path / "config.json").write_text(json.dumps(saved))
+  with pytest.raises(UserError, match="another version, its config has no field dropout;") as error:
+    checkpoint.load(tmp_path)
+  assert "\n" not in str(error.value)

@@ -162,7 +162,13 @@ def load(workdir: Path, step: int | None = None) -> Run:
     raise UserError(
       f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}."
     )
-  nets = models.build(config, len(identities))
+  try:
+    nets = models.build(config, len(identities))
+  except AttributeError as error:
+    field = str(error).strip("\"'")
+    raise UserError(
+      f"{workdir}: written by another version, its config has no field {field}; train it anew."
+    ) from error
   optimizers = build_optimizers(config)
   make_state = functools.partial(initialise, nets, optimizers, jax.random.key(0), config)
   with Checkpoints(workdir, read_only=True) as checkpoints:
