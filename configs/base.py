@@ -41,7 +41,7 @@ def get_config() -> ConfigDict:
   model.dropout = 0.5  # release
   model.dropout_layers = 2  # ours: early dropout varies the face, late dropout is pixel noise
   model.discriminator_width = 64  # channels after the first layer, doubled towards 4x4; release
-  model.discriminator_projection = True  # ours: D can tell whose face it is; paper: concatenation
+  model.discriminator_projection = True  # ours: D can tell a mismatch; paper: concatenation
   model.discriminator_last_spectral_norm = True  # ours: scores do not drift together
   model.discriminator_batched_passes = True  # ours: one power iteration for all groups of faces
 
