@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
   dataset.window_samples = 16_000  # release: 1 s; the paper says 16,384
   dataset.window_offset = "uniform"  # paper and release; "centred": around the face's instant
   dataset.audio_steps = ("peak", "pre_emphasis")  # release; the paper names the reverse order
+  dataset.distort = True  # ours: other rooms and microphones, so that no recording is learned
   dataset.flip = False  # neither paper nor release mirrors faces
 
   config.model = model = ConfigDict()
@@ -39,7 +40,8 @@ def get_config() -> ConfigDict:
   model.generator_batch_norm = True  # ours: an untrained G draws with contrast from the start
   model.generator_spectral_norm = False  # ours; the release has it
   model.dropout = 0.5  # release
-  model.dropout_layers = 2  # ours: early dropout varies the face, late dropout is pixel noise
+  model.dropout_embedding = True  # ours: varies the face as a whole
+  model.dropout_layers = 0  # ours; the release's varies single pixels too
   model.discriminator_width = 64  # channels after the first layer, doubled towards 4x4; release
   model.discriminator_projection = True  # ours: D can tell a mismatch; paper: concatenation
   model.discriminator_last_spectral_norm = True  # ours: scores do not drift together
@@ -50,11 +52,12 @@ def get_config() -> ConfigDict:
   loss.real_target = 0.9  # release; paper: 1
   loss.mismatched = 1.0  # weight of real faces with another's speech; release
   loss.feature_matching = 100.0  # release
-  loss.l1 = 50.0  # release
+  loss.l1 = 10.0  # ours; release: 50
+  loss.energy_score = True  # ours: L1's best face is a blur, the energy score's are samples
   loss.softmax = 20.0  # release; the paper does not give its lambda
 
   config.optimizer = optimizer = ConfigDict()
-  optimizer.lr_g = 1e-4  # paper and release
+  optimizer.lr_g = 3e-4  # ours; paper and release: 1e-4
   optimizer.lr_d = 4e-4  # paper and release
   optimizer.b1 = 0.5  # release; the paper prints 0.1
   optimizer.b2 = 0.999  # release

@@ -14,10 +14,12 @@ def get_config() -> ConfigDict:
   config.ema_decay = 0.0  # not in the paper
   config.dataset.window_samples = 16_384  # section 4.1; zero-padded where less speech exists
   config.dataset.audio_steps = ("pre_emphasis", "peak")  # section 3
+  config.dataset.distort = False
   config.model.encoder_batch_norm = False  # none named
   config.model.generator_batch_norm = False  # none named
-  config.model.dropout_layers = 5  # every layer but RGB
   config.model.normalise_embedding = False
+  config.model.dropout_embedding = False
+  config.model.dropout_layers = 5  # every layer but RGB
   config.model.discriminator_projection = False
   config.model.discriminator_last_spectral_norm = False  # as the release
   config.model.discriminator_batched_passes = False  # as the release
@@ -26,6 +28,8 @@ def get_config() -> ConfigDict:
   config.loss.mismatched = 0.0
   config.loss.feature_matching = 0.0
   config.loss.l1 = 0.0
+  config.loss.energy_score = False
   config.loss.softmax = 1.0  # ours: lambda is not given
+  config.optimizer.lr_g = 1e-4
   config.optimizer.b1 = 0.1  # as printed
   return config

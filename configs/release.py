@@ -15,9 +15,14 @@ def get_config() -> ConfigDict:
   config.model.classifier_batch_norm = True
   config.model.generator_batch_norm = False
   config.model.generator_spectral_norm = True
-  config.model.dropout_layers = 5  # every layer but RGB
+  config.dataset.distort = False
   config.model.normalise_embedding = False
+  config.model.dropout_embedding = False
+  config.model.dropout_layers = 5  # every layer but RGB
   config.model.discriminator_projection = False
   config.model.discriminator_last_spectral_norm = False
   config.model.discriminator_batched_passes = False  # a power iteration for each pass
+  config.loss.l1 = 50.0
+  config.loss.energy_score = False
+  config.optimizer.lr_g = 1e-4
   return config

@@ -90,6 +90,20 @@ def test_the_loudest_int16_survives():
   assert np.abs(audio.normalise_peak(window)).max() == 1
 
 
+def test_distorted_speech_is_still_that_speech():
+  tone = _tone(16_000)
+  rng = np.random.default_rng(0)
+  distorted = [audio.distort(tone, rng) for _ in range(200)]
+  assert all(x.dtype == np.float32 and x.shape == tone.shape for x in distorted)
+  assert np.array_equal(distorted[0], audio.distort(tone, np.random.default_rng(0)))
+  assert 20 < sum(np.array_equal(x, tone) for x in distorted) < 60  # one of five stays as it is
+  loudness = np.array([x.std() for x in distorted]) / tone.std()
+  assert 0.7 < np.median(loudness) < 1.4
+  alike = [np.abs(np.corrcoef(x, tone)[0, 1]) for x in distorted]
+  assert np.quantile(alike, 0.02) > 0.8  # noise lies at least 5 dB below
+  assert not audio.distort(np.zeros(16_000, np.int16), rng).any()
+
+
 def test_resizing_is_antialiased():
   """A fine checkerboard becomes its mean, not a pattern."""
   board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)

@@ -99,7 +99,7 @@ def test_processes_share_the_global_batch(records, config, processes, start):
 
 def test_windows_come_from_the_speech_of_their_face(records, config):
   """Undoing nothing: each example's window is found, conditioned, in its record's speech."""
-  config.dataset.window_offset = "uniform"
+  config.dataset.window_offset, config.dataset.distort = "uniform", False
   batch = next(data.train_batches(records, config, 4))
   for speech, face in zip(batch[schema.SPEECH], batch[schema.FACE], strict=True):
     (i,) = [
@@ -112,6 +112,21 @@ def test_windows_come_from_the_speech_of_their_face(records, config):
       if np.sign(clip[s]) == np.sign(speech[0])
     ]
     assert sum(found) == 1
+
+
+def test_only_training_speech_is_distorted_and_only_if_asked(records, config):
+  config.dataset.window_offset = "uniform"
+  speech = {}
+  for config.dataset.distort in (True, False):
+    speech[config.dataset.distort] = next(data.train_batches(records, config, 32))[schema.SPEECH]
+  same = [np.array_equal(*pair) for pair in zip(speech[True], speech[False], strict=True)]
+  assert 0 < np.mean(same) < 0.5  # the windows are the same: one of five stays as it was
+  config.dataset.distort = True
+  held_out = data.centred_examples(records, config.dataset, np.arange(3))[schema.SPEECH]
+  for i in range(3):
+    start = data.centred_start(len(records[i][schema.SPEECH]), 16_000, records[i][schema.INSTANT])
+    window = audio.cut(records[i][schema.SPEECH], start, 16_000)
+    assert np.array_equal(held_out[i], audio.condition(window, config.dataset.audio_steps))
 
 
 def test_centred_windows_hold_the_instant(records, config):

@@ -178,6 +178,27 @@ def test_only_by_projection_does_the_score_say_whether_face_and_speech_match(pro
   assert (abs(moved[0] - moved[1]) > 0.01 * abs(moved).max()) == projection
 
 
+def test_dropout_on_the_embedding_varies_the_face():
+  """With no other dropout, two draws differ as much as draws from two embeddings of its kind."""
+  config = base.get_config()
+  config.image_size = 16
+  upsampler = models.build(config, 2).generator.upsampler
+  embedding = _normal(2, config.model.embedding)
+  variables = upsampler.init(jax.random.key(0), embedding, False, True)
+
+  def draw(deterministic):
+    return [
+      upsampler.apply(
+        variables, embedding, False, deterministic, rngs={"dropout": jax.random.key(i)}
+      )
+      for i in range(2)
+    ]
+
+  between_people = np.abs(np.subtract(*draw(True)[0])).mean()
+  assert np.array_equal(*draw(True))
+  assert np.abs(np.subtract(*draw(False))).mean() > 0.5 * between_people
+
+
 def test_a_normalised_embedding_has_root_mean_square_one():
   config = base.get_config()
   config.image_size = 16

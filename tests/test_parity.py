@@ -1,5 +1,6 @@
 """The networks, losses and step give the numbers that the published PyTorch release gave."""
 
+import functools
 import types
 
 import jax
@@ -41,8 +42,10 @@ def case(request):
   )
   context = {"nets": nets, "optimizers": optimizers, "weights": config.loss}
   key = jax.random.key(0)
-  middle, d_metrics = jax.jit(lambda s: steps.discriminator_step(s, batch, key, **context))(state)
-  after, g_metrics = jax.jit(lambda s: steps.generator_step(s, batch, key, **context))(middle)
+  d_step = functools.partial(steps.discriminator_step, **context)
+  g_step = functools.partial(steps.generator_step, **context)
+  middle, d_metrics, fake = jax.jit(d_step)(state, batch, key)
+  after, g_metrics = jax.jit(g_step)(middle, batch, key, fake)
   return types.SimpleNamespace(
     size=request.param,
     numbers=numbers,

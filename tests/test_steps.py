@@ -53,7 +53,7 @@ def _equal(a, b):
 
 def test_a_d_step_leaves_g_untouched_and_learns(config):
   state, context = _setting(config)
-  after, _ = _run(steps.discriminator_step, state, _batch(config, 4), context)
+  after, *_ = _run(steps.discriminator_step, state, _batch(config, 4), context)
   assert _equal(after.generator.params, state.generator.params)
   assert _equal(after.generator.opt_state, state.generator.opt_state)
   for old, new in zip(
@@ -66,7 +66,9 @@ def test_a_d_step_leaves_g_untouched_and_learns(config):
 
 def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
   state, context = _setting(config)
-  after, _ = _run(steps.generator_step, state, _batch(config, 4), context)
+  batch = _batch(config, 4)
+  step = functools.partial(steps.generator_step, drawn_before=batch[schema.FACE])
+  after, _ = _run(step, state, batch, context)
   assert _equal(after.discriminator.params, state.discriminator.params)
   assert _equal(after.discriminator.opt_state, state.discriminator.opt_state)
   assert set(after.generator.params) == {"encoder", "classifier", "upsampler"}
@@ -79,11 +81,12 @@ def test_d_minimises_what_it_says(config):
   state, context = _setting(config)
   batch = _batch(config, 8)
   d_step = jax.jit(lambda s: steps.discriminator_step(s, batch, KEY, **context))
-  g_step = jax.jit(lambda s: steps.generator_step(s, batch, KEY, **context))
+  fake = batch[schema.MISMATCHED_FACE]
+  g_step = jax.jit(lambda s: steps.generator_step(s, batch, KEY, fake, **context))
   for step, loss in ((d_step, "d_loss/total"), (g_step, "g_loss/total")):
     player, losses = state, []
     for _ in range(30):
-      player, metrics = step(player)
+      player, metrics, *_ = step(player)
       losses.append(metrics[loss])
     assert losses[-1] < 0.99 * losses[0]
 
@@ -110,7 +113,7 @@ def test_two_generator_passes_with_different_dropout(config, monkeypatch):
 def test_stored_kernels_stay_unnormalised(config):
   """A D step moves kernels by Adam's step and nothing else, though sigma is far from 1."""
   state, context = _setting(config)
-  after, _ = _run(steps.discriminator_step, state, _batch(config, 4), context)
+  after, *_ = _run(steps.discriminator_step, state, _batch(config, 4), context)
   for old, new in zip(
     jax.tree.leaves(state.discriminator.params),
     jax.tree.leaves(after.discriminator.params),
@@ -125,7 +128,7 @@ def test_power_iterations_per_pass(config):
   for batched in (True, False):
     config.model.discriminator_batched_passes = batched
     state, context = _setting(config)
-    after, _ = _run(steps.discriminator_step, state, _batch(config, 4), context)
+    after, *_ = _run(steps.discriminator_step, state, _batch(config, 4), context)
     u = after.discriminator.stats["spectral"]["down0"]["u"]
     moved[batched] = np.asarray(u)
     kernel = state.discriminator.params["down0"]["kernel"].reshape(-1, u.shape[-1])
@@ -159,6 +162,7 @@ def test_every_recipe_steps_and_is_finite(config, name):
     norm = f"{field}_batch_norm"
     config.model[norm] = recipe.model[norm]
   config.model.generator_spectral_norm = recipe.model.generator_spectral_norm
+  config.model.dropout_embedding = recipe.model.dropout_embedding
   config.model.dropout_layers = recipe.model.dropout_layers
   config.loss = recipe.loss
   state, context = _setting(config)

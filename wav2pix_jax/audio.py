@@ -82,12 +82,32 @@ def pre_emphasise(speech: np.ndarray) -> np.ndarray:
 STEPS = {PEAK: normalise_peak, PREEMPHASIS: pre_emphasise}
 
 
+def distort(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """A window as another room and microphone might have it: float32 [T], of about its loudness.
+
+  Four of five are filtered, by gains that are normal with 6 dB at eight frequencies from 50 Hz to
+  8 kHz, and get noise, from white to pink, 5 to 40 dB below the speech (ours). Silence stays
+  nearly so.
+  """
+  if rng.random() > 0.8:
+    return window.astype(np.float32)
+  length = len(window)
+  frequency = np.fft.rfftfreq(length, 1 / schema.SAMPLE_RATE).clip(min=50)
+  points = np.geomspace(50, schema.SAMPLE_RATE / 2, 8)
+  decibels = np.interp(np.log(frequency), np.log(points), rng.normal(0, 6, len(points)))
+  speech = np.fft.irfft(np.fft.rfft(window) * 10 ** (decibels / 20), length)
+  colour = frequency ** -rng.uniform(0, 1)
+  noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * colour, length)
+  loudness = speech.std() * 10 ** (-rng.uniform(5, 40) / 20)
+  return (speech + noise * loudness / noise.std()).astype(np.float32)
+
+
 def condition(window: np.ndarray, steps: Sequence[str]) -> np.ndarray:
-  """A window as the networks hear it: int16 [..., T] -> float32, each step once, in order.
+  """A window as the networks hear it: [..., T] to float32 [..., T], each step once, in order.
 
   Args:
-    window: int16 [..., T], cut but not touched otherwise; of NumPy, or of any library with the
-      array API, to which the result belongs.
+    window: int16 or float32 [..., T], cut, perhaps distorted, not touched otherwise; of NumPy, or
+      of any library with the array API, to which the result belongs.
     steps: names in `STEPS`. The release divides by the peak and then pre-emphasises (range
       +-1.95); the paper pre-emphasises first (range +-1).
   """

@@ -244,13 +244,17 @@ class _TrainExample(grain.transforms.RandomMap):
       raise UserError("the training records show one identity only; mismatched faces need two.")
 
   def random_map(self, element: Example, rng: np.random.Generator) -> Example:
-    length, window = len(element[schema.SPEECH]), self._dataset.window_samples
+    length, size = len(element[schema.SPEECH]), self._dataset.window_samples
     if self._dataset.window_offset == UNIFORM:
-      start = rng.integers(max(length - window, 0), endpoint=True)
+      start = rng.integers(max(length - size, 0), endpoint=True)
     else:
       jitter = int(rng.integers(-JITTER, JITTER, endpoint=True))
-      start = centred_start(length, window, int(element[schema.INSTANT]) + jitter)
-    example = _example(element, start, self._flipped(element[schema.FACE], rng), self._dataset)
+      start = centred_start(length, size, int(element[schema.INSTANT]) + jitter)
+    speech = element[schema.SPEECH][start : start + size]
+    if self._dataset.distort:
+      speech = audio.distort(speech, rng)
+    face = self._flipped(element[schema.FACE], rng)
+    example = _example(speech, face, element[schema.IDENTITY], self._dataset)
     if self._mismatched:
       other = self._records.faces[rng.choice(self._others[element[schema.IDENTITY]])]
       example[schema.MISMATCHED_FACE] = images.to_float(self._flipped(other, rng))
@@ -277,9 +281,10 @@ def centred_examples(records: Records, dataset: Any, chosen: np.ndarray) -> Exam
   """Centred examples of the chosen records as one batch, without mismatched faces."""
   examples = []
   for record in map(records.__getitem__, chosen):
-    length, window = len(record[schema.SPEECH]), dataset.window_samples
-    start = centred_start(length, window, int(record[schema.INSTANT]))
-    examples.append(_example(record, start, record[schema.FACE], dataset))
+    length, size = len(record[schema.SPEECH]), dataset.window_samples
+    start = centred_start(length, size, int(record[schema.INSTANT]))
+    speech = record[schema.SPEECH][start : start + size]
+    examples.append(_example(speech, record[schema.FACE], record[schema.IDENTITY], dataset))
   return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
 
 
@@ -288,10 +293,11 @@ def centred_start(length: int, window: int, instant: int) -> int:
   return int(np.clip(instant - window // 2, 0, max(length - window, 0)))
 
 
-def _example(record: Example, start: int, face: np.ndarray, dataset: Any) -> Example:
-  window = audio.cut(record[schema.SPEECH], start, dataset.window_samples)
+def _example(speech: np.ndarray, face: np.ndarray, identity: np.ndarray, dataset: Any) -> Example:
+  """From speech of a window or less, which zeros then fill."""
+  window = audio.cut(speech, 0, dataset.window_samples)
   return {
     schema.SPEECH: audio.condition(window, dataset.audio_steps),
     schema.FACE: images.to_float(face),
-    schema.IDENTITY: record[schema.IDENTITY],
+    schema.IDENTITY: identity,
   }

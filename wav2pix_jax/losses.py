@@ -45,6 +45,7 @@ def generator(
   real_features: Array,
   fake_faces: Array,
   real_faces: Array,
+  redrawn_faces: Array,
   logits: Array,
   identities: Array,
   weights: Any,
@@ -58,13 +59,19 @@ def generator(
     real_features: of the real ones.
     fake_faces: [B, S, S, 3] in [-1, 1].
     real_faces: that go with the same speech.
+    redrawn_faces: generated from the same speech with other dropout, taken as given.
     logits: of the auxiliary classifier, [B, identities].
     identities: int32 [B].
     weights: `config.loss`.
     pmean: the mean over devices of an array.
 
   Returns:
-    Each term and their weighted sum `total`.
+    Each term and their weighted sum `total`. By L1 alone the best face is the median of all that go
+    with the speech, always the same and blurred. With `energy_score` the difference to the redrawn
+    face is taken off again. In expectation the gradient is then that of the energy score of
+    Gneiting and Raftery (2007), E|x - y| - E|x - x'| / 2 for every pixel: it is least where drawn
+    faces x vary as the real ones y do, so drawing is sampling. (The half is gone because x' is
+    taken as given: it would contribute as much again.)
   """
   terms = {
     "adversarial": least_squares(fake, 1.0),
@@ -72,6 +79,7 @@ def generator(
       jnp.square(pmean(fake_features.mean(0)) - pmean(real_features.mean(0)))
     ),
     "l1": jnp.mean(jnp.abs(fake_faces - real_faces)),
+    "redrawn": jnp.mean(jnp.abs(fake_faces - redrawn_faces)),
     "softmax": jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, identities)),
   }
   total = (
@@ -80,6 +88,8 @@ def generator(
     + weights.l1 * terms["l1"]
     + weights.softmax * terms["softmax"]
   )
+  if weights.energy_score:
+    total -= weights.l1 * terms["redrawn"]
   return {**terms, "total": total}
 
 

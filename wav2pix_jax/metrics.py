@@ -154,7 +154,7 @@ def warnings(rows: dict[str, Row]) -> list[str]:
   if spread and spread.value < 0.1:
     said.append(
       f"the faces have collapsed: those of a speaker differ {spread.value:.2f} times as much as "
-      "real ones. Try a lower loss.l1, or dropout in more layers (model.dropout_layers)."
+      "real ones. Try loss.energy_score with dropout on the embedding (model.dropout_embedding)."
     )
   named = rows["identity_accuracy"]
   if named.chance is not None and named.value < named.chance + 0.25 * (named.real - named.chance):

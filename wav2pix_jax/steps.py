@@ -67,9 +67,9 @@ def train_step(
     "axis_name": axis_name,
   }
   key = stream(root_key, "discriminator step", state.step, axis_name)
-  state, d_metrics = discriminator_step(state, batch, key, **context)
+  state, d_metrics, fake = discriminator_step(state, batch, key, **context)
   key = stream(root_key, "generator step", state.step, axis_name)
-  state, g_metrics = generator_step(state, batch, key, **context)
+  state, g_metrics = generator_step(state, batch, key, fake, **context)
   metrics = {**d_metrics, **g_metrics}
   moved = (metrics, state.generator.stats, state.discriminator.stats)
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(moved)]).all()
@@ -86,8 +86,12 @@ def discriminator_step(
   optimizers: Optimizers,
   weights: Any,
   axis_name: str | None = None,
-) -> tuple[GanState, Metrics]:
-  """D's half: of the generator only the running statistics move, as in the release."""
+) -> tuple[GanState, Metrics, jax.Array]:
+  """D's half: of the generator only the running statistics move, as in the release.
+
+  Returns:
+    The state, the metrics, and the faces that D judged.
+  """
   (fake, embedding, _), generator = _draw(nets, state.generator, batch, key)
   fake, embedding = lax.stop_gradient((fake, embedding))
   groups = {"real": batch[schema.FACE], "fake": fake}
@@ -109,20 +113,24 @@ def discriminator_step(
   metrics["d_grad_norm"] = optax.tree.norm(grads)
   metrics["d_param_norm"] = optax.tree.norm(discriminator.params)
   state = state.replace(generator=generator, discriminator=discriminator)
-  return state, _pmean(metrics, axis_name)
+  return state, _pmean(metrics, axis_name), fake
 
 
 def generator_step(
   state: GanState,
   batch: Batch,
   key: jax.Array,
+  drawn_before: jax.Array,
   *,
   nets: Networks,
   optimizers: Optimizers,
   weights: Any,
   axis_name: str | None = None,
 ) -> tuple[GanState, Metrics]:
-  """G's half, with a fresh drawing: of D only the power iterations' vectors move."""
+  """G's half, with a fresh drawing: of D only the power iterations' vectors move.
+
+  `drawn_before` are faces [B, S, S, 3] of the same generator and speech, drawn with another key.
+  """
 
   def loss(params):
     player = state.generator.replace(params=params)
@@ -136,6 +144,7 @@ def generator_step(
       lax.stop_gradient(real_features),
       fake,
       batch[schema.FACE],
+      drawn_before,
       logits,
       batch[schema.IDENTITY],
       weights,

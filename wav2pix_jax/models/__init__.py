@@ -77,6 +77,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         batch_norm=model.generator_batch_norm,
         spectral_norm=model.generator_spectral_norm,
         dropout=model.dropout,
+        dropout_embedding=model.dropout_embedding,
         dropout_layers=model.dropout_layers,
         axis_name=axis_name,
       ),

@@ -38,12 +38,15 @@ class AuxiliaryClassifier(nn.Module):
 class Upsampler(nn.Module):
   """Transposed convolutions from an embedding to a face; dropout takes the place of a noise input.
 
+  On the embedding it varies the face as a whole; in later layers, ever smaller patches of it.
+
   Attributes:
     widths: channels at 4x4, 8x8, ... up to half the image size.
     batch_norm: after each of them.
     spectral_norm: on every kernel (release).
-    dropout: rate, before the ReLU of the first `dropout_layers` (at most all of them).
-    dropout_layers: as many.
+    dropout: rate, wherever there is dropout.
+    dropout_embedding: on the embedding.
+    dropout_layers: before the ReLU of as many layers, from the first (at most all of them).
     axis_name: the devices whose batch is normalised together.
   """
 
@@ -51,6 +54,7 @@ class Upsampler(nn.Module):
   batch_norm: bool
   spectral_norm: bool
   dropout: float
+  dropout_embedding: bool
   dropout_layers: int
   axis_name: str | None = None
 
@@ -64,6 +68,8 @@ class Upsampler(nn.Module):
 
     # fmt: off
     x = embedding[:, None, None]                            # [B, 1, 1, E]
+    if self.dropout_embedding:
+      x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
     for i, width in enumerate(self.widths):
       convolve = layers.conv_transpose_4x4_stride_2 if i else layers.conv_transpose_4x4_from_point
       x = up(convolve, x, width, f"up{i}")                  # [B, 4 * 2**i, 4 * 2**i, width]
