@@ -88,7 +88,7 @@ def test_a_changed_config_is_refused(run, released, data_dir):
   changed = {"loss.l1": 1.0}
   again = _run(conftest.training_command(workdir, released.folder, data_dir, **changed), False)
   assert again.returncode == 2
-  assert "loss.l1: 50.0 -> 1.0" in again.stderr
+  assert "loss.l1: 10.0 -> 1.0" in again.stderr
 
 
 def test_a_nan_stops_the_run_and_keeps_the_checkpoint(config, tmp_path, monkeypatch):

@@ -110,7 +110,7 @@ def test_losses(case, worst):
   for letter in "dg":
     for name, value in case.metrics.items():
       term = name.removeprefix(f"{letter}_loss/")
-      if term != name and term != "total":
+      if term != name and term not in ("total", "redrawn"):  # the release prints neither
         expected = case.numbers[f"step.{letter.upper()}_loss_{term}"]
         errors[name] = abs(value / expected - 1)
   assert len(errors) == 7

@@ -45,7 +45,7 @@ def test_only_some_fields_may_change(config, tmp_path):
   assert run_info.read(tmp_path)[0].num_steps == 5
   config.loss.l1 = 7.0
   config.seed = 3
-  with pytest.raises(UserError, match=r"loss\.l1: 50\.0 -> 7\.0; seed: 0 -> 3"):
+  with pytest.raises(UserError, match=r"loss\.l1: 10\.0 -> 7\.0; seed: 0 -> 3"):
     run_info.write(tmp_path, config, NAMES, {})
 
 
