@@ -12,10 +12,10 @@ def get_config() -> ConfigDict:
   """`base` with the release's choices."""
   config = base.get_config()
   config.ema_decay = 0.0  # none
+  config.dataset.distort = False
   config.model.classifier_batch_norm = True
   config.model.generator_batch_norm = False
   config.model.generator_spectral_norm = True
-  config.dataset.distort = False
   config.model.normalise_embedding = False
   config.model.dropout_embedding = False
   config.model.dropout_layers = 5  # every layer but RGB
