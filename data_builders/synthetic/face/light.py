@@ -1,0 +1,99 @@
+"""How light falls on a relief."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from data_builders.synthetic.face.canvas import Canvas
+from data_builders.synthetic.face.pose import Pose, Scene
+
+WRAP = np.array([0.42, 0.22, 0.16], np.float32)  # light under the skin reaches round edges
+SKY = np.array([0.95, 1.0, 1.08], np.float32)
+LAMP = np.array([1.04, 1.0, 0.95], np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class Light:
+  """Light on every point of a relief.
+
+  Attributes:
+    diffuse: to be multiplied with the albedo, float32 [H, W, 3].
+    specular: to be added, float32 [H, W].
+    direction: to the lamp, in the head's own frame, of length 1.
+    facing: cosine between surface and lamp, as it would be without shadows, float32 [H, W].
+  """
+
+  diffuse: np.ndarray
+  specular: np.ndarray
+  direction: tuple[float, float, float]
+  facing: np.ndarray
+
+
+def light_on(
+  canvas: Canvas, z: np.ndarray, pores: np.ndarray, hair: np.ndarray, pose: Pose, scene: Scene
+) -> Light:
+  """A lamp and the room's own light, with short shadows of nose, brows and hair.
+
+  Args:
+    canvas: of the relief.
+    z: the relief, float32 [H, W].
+    pores: noise that roughens it.
+    hair: cover of the hair before the face.
+    pose: how the head is turned, as the lamp is not.
+    scene: where the lamp is.
+  """
+  scale = canvas.scale
+  smooth = canvas.blur(z, 0.018)
+  slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8) + 0.035 * pores
+  slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8)
+  slope_y += 0.035 * cv2.flip(pores, 1)
+  nz = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+  nx, ny = -slope_x * nz, -slope_y * nz
+
+  lx, ly, lz = _in_head(scene, pose)
+  facing = nx * lx + ny * ly + nz * lz
+  hollow = np.clip(canvas.blur(z, 0.09) - z, 0, 1)
+  wide = np.clip(canvas.blur(z, 0.22) - z - 0.03, 0, 1)
+  occlusion = np.clip(1 - 2.2 * hollow - 0.9 * wide, 0.35, 1)
+  lit = (1 - 0.55 * _shadow(canvas, z, lx, ly, lz)) * (1 - 0.40 * _hair_shadow(canvas, hair, lx))
+
+  lamp = np.clip((facing[..., None] + WRAP) / (1 + WRAP), 0, 1) * lit[..., None]
+  lamp *= 0.92 * scene.light * LAMP * (0.5 + 0.5 * occlusion)[..., None]
+  room = ((0.30 - 0.10 * ny) * occlusion)[..., None] * SKY
+  length = float(np.sqrt(lx * lx + ly * ly + (lz + 1) ** 2))
+  glance = np.clip((nx * lx + ny * ly + nz * (lz + 1)) / length, 0, 1) ** 16
+  specular = (0.05 * glance + 0.06 * glance * glance) * lit * occlusion
+  return Light((room + lamp).astype(np.float32), specular, (lx, ly, lz), facing)
+
+
+def _in_head(scene: Scene, pose: Pose) -> tuple[float, float, float]:
+  """The direction to the lamp, turned against the head."""
+  x, y, z = np.array([scene.light_x, scene.light_y, 1.0]) / np.sqrt(
+    scene.light_x**2 + scene.light_y**2 + 1
+  )
+  x, z = x * np.cos(pose.yaw) - z * np.sin(pose.yaw), x * np.sin(pose.yaw) + z * np.cos(pose.yaw)
+  y, z = (
+    y * np.cos(pose.pitch) - z * np.sin(pose.pitch),
+    y * np.sin(pose.pitch) + z * np.cos(pose.pitch),
+  )
+  return float(x), float(y), float(z)
+
+
+def _shadow(canvas: Canvas, z: np.ndarray, lx: float, ly: float, lz: float) -> np.ndarray:
+  """Where the relief itself stands in the light, up to 0.3 units away: 0 to 1."""
+  shadow = np.zeros_like(z)
+  for reach in (0.06, 0.12, 0.20, 0.30):
+    step = -reach * canvas.scale / max(lz, 0.3)
+    moved = _moved(z, lx * step, ly * step)
+    shadow = np.maximum(shadow, np.clip((moved - z - reach) * 9, 0, 1))
+  return canvas.blur(shadow, 0.03)
+
+
+def _hair_shadow(canvas: Canvas, hair: np.ndarray, lx: float) -> np.ndarray:
+  return canvas.blur(_moved(hair, -0.10 * lx * canvas.scale, 0.07 * canvas.scale), 0.05)
+
+
+def _moved(field: np.ndarray, x: float, y: float) -> np.ndarray:
+  """A field moved by so many pixels, zeros behind it."""
+  return cv2.warpAffine(field, np.array([[1, 0, x], [0, 1, y]], np.float32), field.shape[::-1])
