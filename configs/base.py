@@ -1,9 +1,10 @@
 """Wav2Pix as we train it.
 
-    python main.py --config=configs/base.py --config.dataset.source=PATH
+    python main.py --config=configs/base.py
 
 Every field stands here with its source: paper (ICASSP 2019), release (the published PyTorch code),
-or ours. `release.py` and `paper.py` change fields and nothing else.
+or ours. The configs beside it change fields and
+nothing else.
 """
 
 from ml_collections import ConfigDict
@@ -19,11 +20,15 @@ def get_config() -> ConfigDict:
   config.ema_decay = 0.999  # ours: faces are drawn with averaged weights; 0: with the last ones
 
   config.dataset = dataset = ConfigDict()
-  dataset.name = "clean"  # leak-free; `released` is the published split, which leaks
-  dataset.source = ""  # folder, .zip or .tar.xz of the release; empty: download it
+  dataset.name = "synthetic"  # drawn speakers; published faces: `clean` and `released`
+  dataset.identities = 10  # of `synthetic`, as are the next three; paper: 10
+  dataset.clips_per_identity = 200
+  dataset.face_pixels = 128
+  dataset.seed = 0  # of who they are, beyond the ten, and what they say
+  dataset.source = ""  # of the published faces: folder, .zip or .tar.xz; empty: download them
   dataset.data_dir = "data"  # where prepared datasets are kept
   dataset.window_samples = 16_000  # release: 1 s; the paper says 16,384
-  dataset.window_offset = "uniform"  # paper and release; "centred": around the face's instant
+  dataset.window_offset = "centred"  # ours: around the face's instant; paper, release: "uniform"
   dataset.audio_steps = ("peak", "pre_emphasis")  # release; the paper names the reverse order
   dataset.distort = True  # ours: other rooms and microphones, so that no recording is learned
   dataset.flip = False  # neither paper nor release mirrors faces

@@ -5,12 +5,12 @@ python main.py --config=configs/paper.py --config.dataset.source=PATH
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import youtubers
 
 
 def get_config() -> ConfigDict:
-  """`base` with the paper's choices."""
-  config = base.get_config()
+  """`youtubers` with the paper's choices."""
+  config = youtubers.get_config()
   config.ema_decay = 0.0  # not in the paper
   config.dataset.window_samples = 16_384  # section 4.1; zero-padded where less speech exists
   config.dataset.audio_steps = ("pre_emphasis", "peak")  # section 3

@@ -5,12 +5,12 @@ python main.py --config=configs/release.py --config.dataset.source=PATH
 
 from ml_collections import ConfigDict
 
-from configs import base
+from configs import youtubers
 
 
 def get_config() -> ConfigDict:
-  """`base` with the release's choices."""
-  config = base.get_config()
+  """`youtubers` with the release's choices."""
+  config = youtubers.get_config()
   config.ema_decay = 0.0  # none
   config.dataset.distort = False
   config.model.classifier_batch_norm = True

@@ -22,7 +22,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 import pytest  # noqa: E402
 import small_release  # noqa: E402
 
-from configs import base  # noqa: E402
+from configs import youtubers  # noqa: E402
 from wav2pix_jax import data  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def training_command(workdir, source, data_dir, **fields):
     "dataset.data_dir": data_dir,
     **fields,
   }
-  command = [sys.executable, "main.py", "--config=configs/base.py", f"--workdir={workdir}"]
+  command = [sys.executable, "main.py", "--config=configs/youtubers.py", f"--workdir={workdir}"]
   return [*command, *(f"--config.{name}={value}" for name, value in fields.items())]
 
 
@@ -77,7 +77,7 @@ def data_dir(tmp_path_factory):
 
 @pytest.fixture
 def config(released, data_dir):
-  config = base.get_config()
+  config = youtubers.get_config()
   config.update_from_flattened_dict(TINY)
   config.dataset.source = str(released.folder)
   config.dataset.data_dir = str(data_dir)
@@ -87,7 +87,7 @@ def config(released, data_dir):
 @pytest.fixture(scope="session")
 def clean(released, data_dir):
   """The prepared leak-free builder of the small release."""
-  config = base.get_config()
+  config = youtubers.get_config()
   config.dataset.source = str(released.folder)
   config.dataset.data_dir = str(data_dir)
   return data.prepare(config.dataset)

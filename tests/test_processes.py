@@ -182,7 +182,7 @@ def test_processes_with_different_records_are_noticed(monkeypatch):
 
 
 def test_processes_that_do_not_find_each_other_say_so(tmp_path):
-  command = [sys.executable, "main.py", "--config=configs/base.py", f"--workdir={tmp_path}"]
+  command = [sys.executable, "main.py", "--config=configs/youtubers.py", f"--workdir={tmp_path}"]
   run = conftest.run([*command, "--distributed"])
   assert run.returncode == 2
   assert run.stderr.splitlines()[-1].startswith("error: --distributed: ")

@@ -176,9 +176,9 @@ def test_download_records_the_checksum(released, tmp_path, monkeypatch):
 
 
 def _dataset(name, source, data_dir):
-  from configs import base
+  from configs import youtubers
 
-  dataset = base.get_config().dataset
+  dataset = youtubers.get_config().dataset
   dataset.name, dataset.source, dataset.data_dir = name, source, str(data_dir)
   return dataset
 
@@ -212,7 +212,7 @@ def test_bad_sources_are_named_and_leave_nothing(tmp_path):
 def test_no_tensorflow(released, tmp_path):
   shutil.copytree(released.folder, tmp_path / "r")
   code = (
-    "import sys; from configs import base; from wav2pix_jax import data; c = base.get_config()\n"
+    "import sys; from configs import youtubers; from wav2pix_jax import data; c = youtubers.get_config()\n"
     f"c.dataset.source = {str(tmp_path / 'r')!r}; c.dataset.data_dir = {str(tmp_path / 'd')!r}\n"
     "b = data.prepare(c.dataset); next(data.train_batches(data.load(b, 'train', 16), c, 4))\n"
     "assert 'tensorflow' not in sys.modules"

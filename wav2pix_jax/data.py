@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from data_builders.synthetic import synthetic_dataset_builder as synthetic
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
 from wav2pix_jax import audio, images, schema
 from wav2pix_jax.errors import UserError
@@ -23,7 +24,8 @@ from wav2pix_jax.files import INCOMPLETE, exclusively, writing
 
 UNIFORM = "uniform"
 CENTRED = "centred"
-JITTER = schema.SAMPLE_RATE // 4  # samples to either side of a centred window, in training
+JITTER = schema.SAMPLE_RATE // 50  # samples to either side of a centred window, in training: a
+# mouth opens and shuts within a fifth of a second
 
 Example = dict[str, np.ndarray]
 
@@ -34,7 +36,16 @@ def check(dataset: Any) -> None:
   Raises:
     UserError: naming the field, its value and the choices.
   """
-  _check("name", dataset.name, (youtubers.RELEASED, youtubers.CLEAN))
+  _check("name", dataset.name, (synthetic.SYNTHETIC, youtubers.RELEASED, youtubers.CLEAN))
+  if dataset.name == synthetic.SYNTHETIC:
+    if dataset.source:
+      raise UserError(
+        f"dataset.source is {dataset.source!r}, but synthetic speakers have none; for the published "
+        "faces take --config=configs/youtubers.py."
+      )
+    for field, least in (("identities", 2), ("clips_per_identity", 3), ("face_pixels", 16)):
+      if dataset[field] < least:
+        raise UserError(f"dataset.{field} is {dataset[field]}; it must be at least {least}.")
   _check("window_offset", dataset.window_offset, (UNIFORM, CENTRED))
   for step in dataset.audio_steps:
     _check("audio_steps", step, tuple(audio.STEPS))
@@ -55,7 +66,10 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
   try:
     with exclusively(Path(builder.data_dir).parent):
       builder = _builder(dataset)  # which another process may have prepared by now
-      first_download = not dataset.source and youtubers.URL not in (builder.url_infos or {})
+      published = dataset.name != synthetic.SYNTHETIC
+      first_download = (
+        published and not dataset.source and youtubers.URL not in (builder.url_infos or {})
+      )
       builder.download_and_prepare(
         download_config=tfds.download.DownloadConfig(register_checksums=first_download)
       )
@@ -74,10 +88,20 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
 
 
 def _builder(dataset: Any) -> tfds.core.DatasetBuilder:
-  return youtubers.Builder(
-    config=youtubers.config(dataset.name, dataset.source),
+  if dataset.name == synthetic.SYNTHETIC:
+    builder, config = synthetic.Builder, _synthetic_config(dataset)
+  else:
+    builder, config = youtubers.Builder, youtubers.config(dataset.name, dataset.source)
+  return builder(
+    config=config,
     data_dir=os.path.expanduser(dataset.data_dir),
     file_format="array_record",
+  )
+
+
+def _synthetic_config(dataset: Any) -> synthetic.SyntheticConfig:
+  return synthetic.config(
+    dataset.identities, dataset.clips_per_identity, dataset.face_pixels, dataset.seed
   )
 
 
@@ -87,12 +111,15 @@ def _check(field: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def published_size(dataset: Any) -> tuple[int, int]:
-  """Identities and training records of a dataset as published, without looking at any copy of it.
+  """Identities and training records of a dataset (as published), without looking at any copy of it.
 
   Raises:
     UserError: as `check`.
   """
   check(dataset)
+  if dataset.name == synthetic.SYNTHETIC:
+    clips = synthetic.clips_of_splits(_synthetic_config(dataset))
+    return dataset.identities, len(clips[schema.TRAIN])
   (builder_config,) = (c for c in youtubers.Builder.BUILDER_CONFIGS if c.name == dataset.name)
   return builder_config.identities, builder_config.train_records
 

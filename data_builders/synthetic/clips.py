@@ -11,13 +11,11 @@ import cv2
 import numpy as np
 
 from data_builders.synthetic import talk, voice
-from data_builders.synthetic.face.head import Head, View
+from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, random_scene
 from data_builders.synthetic.identity import Person
 from wav2pix_jax import schema
 
-FACE_SIDE = 2.44  # units: what a face detector would frame, from forehead to chin
-FACE_MIDDLE = 0.137  # units that the frame's middle lies below the face's origin
 OVERSAMPLING = 1.15  # pixels of the canvas for one of the picture
 CHUNK = 20  # clips that a worker makes before it hands them over
 
@@ -52,10 +50,10 @@ def make_clip(person: Person, number: int, size: int, seed: int) -> Clip:
   frames = schema.CLIP_SAMPLES // voice.FRAME
   said = voice.speak(person.voice, talk.mood(frames, rng), rng)
   (pose,) = talk.poses(said, np.array([schema.CLIP_SECONDS / 2]), rng)
-  scale = size / FACE_SIDE * rng.uniform(0.94, 1.06)
+  scale = size / SIDE * rng.uniform(0.94, 1.06)
   x, y = size / 2 + size * rng.uniform(-0.023, 0.023, 2)
-  view = View(size, size, scale, x, y - FACE_MIDDLE * scale)
-  head = head_of(person, OVERSAMPLING * size / FACE_SIDE)
+  view = View(size, size, scale, x, y - MIDDLE * scale)
+  head = head_of(person, OVERSAMPLING * size / SIDE)
   face = head.render(pose, random_scene(rng), view, rng)
   return Clip(number, face, voice.record(said.samples, rng), pose)
 
@@ -72,11 +70,16 @@ def make_clips(
   """
   chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
   work = functools.partial(_make_chunk, size=size, seed=seed)
-  cores = len(os.sched_getaffinity(0))
-  # forking a process that runs JAX can hang
-  with ProcessPoolExecutor(min(cores, len(chunks)), get_context("spawn"), _use_one_core) as pool:
+  with workers(len(chunks)) as pool:
     for chunk, clips in zip(chunks, pool.map(work, chunks), strict=True):
       yield from zip((person for person, _ in chunk), clips, strict=True)
+
+
+def workers(jobs: int) -> ProcessPoolExecutor:
+  """A process for each core, if there are as many jobs."""
+  cores = len(os.sched_getaffinity(0))
+  # spawned, as forking a process that runs JAX can hang
+  return ProcessPoolExecutor(min(cores, max(jobs, 1)), get_context("spawn"), _use_one_core)
 
 
 @functools.lru_cache(maxsize=4)

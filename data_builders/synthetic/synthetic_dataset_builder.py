@@ -66,12 +66,10 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     chosen = self.builder_config
     found = people(chosen.identities, chosen.seed)
     self.info.features[schema.IDENTITY].names = [person.name for person in found]
-    split_of = splits.assign({person.name: _utterances(i, chosen) for i, person in enumerate(found)})
-    wanted: dict[str, list[tuple[Person, int]]] = {}
-    for unit, split in split_of.items():
-      person, number = divmod(unit, chosen.clips_per_identity)
-      wanted.setdefault(split, []).append((found[person], number))
-    return {s: self._generate_examples(s, wanted[s]) for s in splits.SHARES if s in wanted}
+    return {
+      split: self._generate_examples(split, [(found[i], number) for i, number in members])
+      for split, members in clips_of_splits(chosen).items()
+    }
 
   def _generate_examples(
     self, split: str, wanted: list[tuple[Person, int]]
@@ -98,7 +96,16 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       )
 
 
-def _utterances(person: int, chosen: SyntheticConfig) -> dict[int, int]:
-  """Each utterance is a unit of one record."""
-  first = person * chosen.clips_per_identity
-  return {unit: 1 for unit in range(first, first + chosen.clips_per_identity)}
+def clips_of_splits(chosen: SyntheticConfig) -> dict[str, list[tuple[int, int]]]:
+  """Which clips each split has, as the person's index and the clip's number."""
+  per_person = chosen.clips_per_identity
+  units = {
+    str(person): dict.fromkeys(range(person * per_person, (person + 1) * per_person), 1)
+    for person in range(chosen.identities)
+  }
+  split_of = splits.assign(units)
+  return {
+    split: [divmod(unit, per_person) for unit in split_of if split_of[unit] == split]
+    for split in splits.SHARES
+    if split in split_of.values()
+  }

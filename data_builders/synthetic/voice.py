@@ -92,6 +92,7 @@ class Utterance:
     opening: of the mouth, float32 [F], 0 to about 1.
     spread: of the lips, float32 [F], -1 to 1.
     stress: float32 [F], 0 to 1.
+    pitch: Hz, float32 [F], of the voice where there is any.
     mood: float32 [F], about -1 to 1.
   """
 
@@ -99,6 +100,7 @@ class Utterance:
   opening: np.ndarray
   spread: np.ndarray
   stress: np.ndarray
+  pitch: np.ndarray
   mood: np.ndarray
 
 
@@ -155,6 +157,7 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
     opening=track([s.phone.opening * s.effort for s in said], 15),
     spread=track([p.spread for p in phones], 19),
     stress=stress,
+    pitch=pitch.astype(np.float32),
     mood=mood.astype(np.float32),
   )
 
@@ -162,16 +165,16 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
 def record(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """Speech as a microphone in some room takes it down: float [T] to int16 [T].
 
-  The room echoes for 0.05 to 0.3 s, 6 to 20 dB below the speech; its noise is 25 to 45 dB below.
+  The room echoes for 0.05 to 0.2 s, 12 to 25 dB below the speech; its noise is 28 to 45 dB below.
   """
-  seconds = rng.uniform(0.05, 0.3)
+  seconds = rng.uniform(0.05, 0.2)
   length = int(seconds * schema.SAMPLE_RATE)
   echo = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
-  echo *= 10 ** (-rng.uniform(6, 20) / 20) / np.sqrt(np.square(echo).sum())
+  echo *= 10 ** (-rng.uniform(12, 25) / 20) / np.sqrt(np.square(echo).sum())
   heard = speech + signal.fftconvolve(speech, echo)[: len(speech)]
   colour = np.array([1, -rng.uniform(0.5, 0.95)])  # the higher, the more of a rumble
   noise = signal.lfilter([1], colour, rng.standard_normal(len(speech)))
-  heard += noise * (heard.std() / noise.std() * 10 ** (-rng.uniform(25, 45) / 20))
+  heard += noise * (heard.std() / noise.std() * 10 ** (-rng.uniform(28, 45) / 20))
   loudness = 10 ** (rng.normal(0, 3) / 20)
   return (np.clip(heard * loudness, -1, 1) * 32767).round().astype(np.int16)
 
@@ -282,7 +285,7 @@ def _frames(sound: np.ndarray) -> np.ndarray:
   """Overlapping frames of 2 FRAME samples whose windows add up to one: float32 [F, 2 FRAME]."""
   padded = np.pad(sound.astype(np.float32), (FRAME // 2, 3 * FRAME // 2))
   window = signal.get_window("hann", 2 * FRAME).astype(np.float32)
-  return sliding_window_view(padded, 2 * FRAME)[:: FRAME][: len(sound) // FRAME] * window
+  return sliding_window_view(padded, 2 * FRAME)[::FRAME][: len(sound) // FRAME] * window
 
 
 def _smooth(track: np.ndarray, frames: int) -> np.ndarray:

@@ -14,10 +14,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 
-from data_builders import splits
+from data_builders import records, splits
 from data_builders.youtubers import clips, release_files
 from wav2pix_jax import images, schema
 from wav2pix_jax.errors import UserError
@@ -81,18 +80,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(
-      features=tfds.features.FeaturesDict(
-        {
-          schema.ID: tfds.features.Text(),
-          schema.FACE: tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
-          schema.SPEECH: tfds.features.Tensor(shape=(None,), dtype=np.int16),
-          schema.IDENTITY: tfds.features.ClassLabel(),
-          schema.OFFSET: np.int32,
-          schema.INSTANT: np.int32,
-          schema.INSTANT_ERROR: np.int32,
-          schema.UNIT: np.int32,
-        }
-      ),
+      features=records.features(),
       homepage="https://github.com/imatge-upc/wav2pix",
       supervised_keys=None,
     )
@@ -101,8 +89,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     source = self.builder_config.source or dl_manager.download(URL)
     pairs = release_files.read_pairs(Path(source))
     self.info.features[schema.IDENTITY].names = sorted({pair.identity for pair in pairs})
-    records = _leak_free(pairs) if self.builder_config.leak_free else clips.as_published(pairs)
-    return {split: self._generate_examples(found) for split, found in records.items()}
+    by_split = _leak_free(pairs) if self.builder_config.leak_free else clips.as_published(pairs)
+    return {split: self._generate_examples(found) for split, found in by_split.items()}
 
   def _generate_examples(self, found: Sequence[clips.Clip]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Records as `schema.py` says."""

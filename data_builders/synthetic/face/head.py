@@ -24,6 +24,9 @@ from data_builders.synthetic.identity import Person
 PIVOT = 0.35  # how far in front of the axis of turning the relief's zero lies
 NECK = 1.2  # height of the point about which the head tilts
 BEHIND = -0.5  # depth of the hair behind the neck
+SIDE = 2.44  # of the square in which a detector frames a face, from forehead to chin
+MIDDLE = 0.137  # height of that square's middle
+MIDDLE_DEPTH = 0.5  # how far the skin there is in front of the axis of turning
 NOISE = 0.006  # standard deviation of the camera's noise, over full scale
 
 
@@ -90,6 +93,16 @@ class Head:
     picture = np.sqrt(np.clip(_over(picture, head), 0, 1))
     picture += NOISE * rng.standard_normal(picture.shape, np.float32)
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+  def box(self, pose: Pose, view: View) -> tuple[float, float, float, float]:
+    """Where the face is seen, as a detector frames it: left, top, width, height in pixels."""
+    x = MIDDLE_DEPTH * np.sin(pose.yaw)
+    y = MIDDLE * np.cos(pose.pitch) + MIDDLE_DEPTH * np.sin(pose.pitch) - NECK
+    cos, sin = np.cos(pose.roll), np.sin(pose.roll)
+    x, y = x * cos - y * sin, x * sin + y * cos + NECK
+    side = SIDE * view.scale
+    left, top = view.x + x * view.scale - side / 2, view.y + y * view.scale - side / 2
+    return round(float(left), 2), round(float(top), 2), round(side, 2), round(side, 2)
 
   def _straight(self, pose: Pose, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """The head looking straight ahead: a layer [H, W, 4] and its relief [H, W]."""

@@ -16,9 +16,7 @@ def outline(canvas: Canvas, face: Face, pose: Pose) -> np.ndarray:
   return np.where(canvas.y < 0.1, skull, across**2.1 + down**face.jaw)
 
 
-def relief(
-  canvas: Canvas, face: Face, pose: Pose, edge: np.ndarray, mouth: Mouth
-) -> np.ndarray:
+def relief(canvas: Canvas, face: Face, pose: Pose, edge: np.ndarray, mouth: Mouth) -> np.ndarray:
   """A dome with sockets, brows, cheeks, a nose, lips and a chin: float32 [H, W], in units.
 
   Args:

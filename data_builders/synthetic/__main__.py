@@ -1,0 +1,82 @@
+"""Writes the synthetic speakers as videos: python -m data_builders.synthetic --out=raw/."""
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from data_builders.synthetic import clips, video
+from data_builders.synthetic.identity import Person, people
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.files import write_whole
+
+HEADER = "Name,Gender\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+  """The command; what it wrote before it was stopped is kept and not made again."""
+  wanted = _parse(arguments)
+  found = people(wanted.identities)
+  jobs = [
+    (person, number)
+    for person in found
+    for number in range(wanted.videos)
+    if not video.path_of(wanted.out, person, number).exists()
+  ]
+  try:
+    listed = "".join(f"{person.name},{person.gender}\n" for person in found)
+    write_whole(wanted.out / "identities.csv", HEADER + listed)
+    _write(jobs, wanted)
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 1
+  print(f"{len(found) * wanted.videos} videos of {len(found)} people are in {wanted.out}.")
+  return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+  parser = argparse.ArgumentParser(prog="python -m data_builders.synthetic", description=__doc__)
+  parser.add_argument("--out", type=Path, required=True, help="folder for the videos")
+  parser.add_argument("--identities", type=_count, default=10, help="people (default 10)")
+  parser.add_argument("--videos", type=_count, default=2, help="of each (default 2)")
+  parser.add_argument("--seconds", type=_seconds, default=12.0, help="of each video (default 12)")
+  parser.add_argument(
+    "--fps", type=_rate, default="25", help="as 25, 30000/1001 or variable (default 25)"
+  )
+  return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+  count = int(text)
+  if count < 1:
+    raise ValueError
+  return count
+
+
+def _seconds(text: str) -> float:
+  seconds = float(text)
+  if not 0.1 <= seconds <= 3600:
+    raise ValueError
+  return seconds
+
+
+def _rate(text: str) -> str:
+  video.frame_times(text, 1.0, np.random.default_rng())
+  return text
+
+
+def _write(jobs: list[tuple[Person, int]], wanted: argparse.Namespace) -> None:
+  work = functools.partial(
+    video.write_speaker, out=wanted.out, seconds=wanted.seconds, rate=wanted.fps
+  )
+  with clips.workers(len(jobs)) as pool:
+    made = pool.map(work, *zip(*jobs, strict=True)) if jobs else ()
+    for _ in tqdm.tqdm(made, "Filming", len(jobs), unit=" videos"):
+      pass
+
+
+if __name__ == "__main__":
+  sys.exit(main())

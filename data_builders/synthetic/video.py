@@ -1,0 +1,119 @@
+"""Synthetic speakers as videos: H.264 and AAC, with the truth beside them."""
+
+import json
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from data_builders.synthetic import talk, voice
+from data_builders.synthetic.clips import head_of
+from data_builders.synthetic.face.head import View
+from data_builders.synthetic.face.pose import random_scene
+from data_builders.synthetic.identity import Person
+from wav2pix_jax import audio, schema
+from wav2pix_jax.files import INCOMPLETE, write_whole, writing
+
+WIDTH, HEIGHT = 640, 480  # pixels
+FINEST = 105  # pixels per unit of the largest head
+CLOCK = 90_000  # ticks a second of presentation times
+VARIABLE = "variable"
+
+
+def frame_times(rate: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
+  """When each frame is shown: float64 [N], seconds, from 0 up to `seconds`.
+
+  Args:
+    rate: frames a second, as "25" or "30000/1001"; or "variable", between 12 and 40.
+    seconds: of the video.
+    rng: of a variable rate.
+
+  Raises:
+    ValueError: not a rate above 0.
+  """
+  if rate == VARIABLE:
+    steps = rng.uniform(1 / 40, 1 / 12, int(40 * seconds))
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    return times[times < seconds]
+  per_second = Fraction(rate)
+  if per_second <= 0:
+    raise ValueError(f"{rate} is not above 0")
+  return np.arange(int(seconds * per_second)) / float(per_second)
+
+
+def path_of(out: Path, person: Person, number: int) -> Path:
+  """Where a person's video is kept."""
+  return out / person.name / f"{number:03d}.mp4"
+
+
+def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: str) -> None:
+  """A person's video, at `path_of`, with `.truth.json` and `.truth.wav` beside it.
+
+  The truth has the frames' presentation times (s), where the face is in each (box: left, top,
+  width, height in pixels) and how far the mouth is open (0 to 1); and the speech before any codec.
+
+  Raises:
+    UserError: the folder cannot be written.
+  """
+  rng = np.random.default_rng([person.seed, number])
+  frames = int(np.ceil(seconds * voice.FRAME_RATE))
+  said = voice.speak(person.voice, talk.mood(frames, rng), rng)
+  speech = voice.record(said.samples, rng)
+  times = np.round(frame_times(rate, seconds, rng) * CLOCK) / CLOCK
+  poses = talk.poses(said, times, rng)
+  scene = random_scene(rng)
+  scale = rng.uniform(0.65, 1.0) * FINEST
+  view = View(
+    WIDTH, HEIGHT, scale, WIDTH * rng.uniform(0.42, 0.58), HEIGHT * rng.uniform(0.44, 0.5)
+  )
+  head = head_of(person, FINEST)
+  path = path_of(out, person, number)
+  truth = {
+    "times": times.tolist(),
+    "boxes": [head.box(pose, view) for pose in poses],
+    "opening": [round(pose.opening, 4) for pose in poses],
+  }
+  write_whole(path.with_suffix(".truth.json"), json.dumps(truth))
+  audio.write_wav(path.with_suffix(".truth.wav"), speech)
+  write_video(path, (head.render(pose, scene, view, rng) for pose in poses), times, speech)
+
+
+def write_video(
+  path: Path, frames: Iterable[np.ndarray], times: np.ndarray, speech: np.ndarray
+) -> None:
+  """An MP4 file that appears whole or not at all: H.264, and AAC at 44.1 kHz in stereo.
+
+  Args:
+    path: of the file.
+    frames: uint8 [480, 640, 3] each.
+    times: seconds, at which each is shown.
+    speech: int16 [T], 16 kHz.
+
+  Raises:
+    UserError: it cannot be written.
+  """
+  incomplete = path.with_name(f"{path.name}.{INCOMPLETE}")
+  with writing(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(incomplete), "w", format="mp4") as container:
+      picture = container.add_stream("libx264", rate=25)
+      picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+      picture.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
+      picture.codec_context.time_base = Fraction(1, CLOCK)
+      sound = container.add_stream("aac", rate=44_100, layout="stereo")
+      sound.bit_rate = 128_000
+      for frame, time in zip(frames, times, strict=True):
+        shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
+        container.mux(picture.encode(shown))
+      container.mux(picture.encode())
+      spoken = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
+      spoken.sample_rate, spoken.pts = schema.SAMPLE_RATE, 0
+      spoken.time_base = Fraction(1, schema.SAMPLE_RATE)
+      resampler = av.AudioResampler("fltp", "stereo", 44_100, frame_size=1024)
+      for part in [*resampler.resample(spoken), *resampler.resample(None)]:
+        container.mux(sound.encode(part))
+      container.mux(sound.encode())
+    incomplete.rename(path)
