@@ -1,4 +1,5 @@
-# make train DATA=<archive>   trains; make test   checks everything. Both set up what they need.
+# make train   trains on synthetic speakers, with DATA=<archive> on the published faces.
+# make test    checks everything. Both set up what they need.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -18,19 +19,14 @@ install = $(BIN)/pip install --quiet --disable-pip-version-check \
   --editable '.$(if $(call extras,$(1)),[$(call extras,$(1))])'
 BIN := .venv/bin
 
-.PHONY: help train data-is-named test format
+.PHONY: help train test format
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
 
-train: data-is-named .venv/train.done
-	$(BIN)/python main.py --config=configs/base.py \
-	  --config.dataset.name=clean --config.dataset.source="$(DATA)" $(FLAGS)
-
-data-is-named:
-	@if [ -z "$(DATA)" ]; then \
-	  echo "error: make train needs the published faces: make train DATA=<folder, .zip or .tar.xz>" >&2; \
-	  exit 2; fi
+train: .venv/train.done
+	$(BIN)/python main.py $(if $(DATA),--config=configs/youtubers.py \
+	  --config.dataset.source="$(DATA)",--config=configs/demo.py) $(FLAGS)
 
 test: .venv/test.done
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Wav2Pix from the command line: flags, then one call.
 
-python main.py --config=configs/base.py --config.dataset.source=PATH
+python main.py --config=configs/base.py
 python main.py --mode=sample --workdir=runs/base --speech=speech.wav
 """
 

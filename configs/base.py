@@ -21,10 +21,10 @@ def get_config() -> ConfigDict:
 
   config.dataset = dataset = ConfigDict()
   dataset.name = "synthetic"  # drawn speakers; published faces: `clean` and `released`
-  dataset.identities = 10  # of `synthetic`, as are the next three; paper: 10
-  dataset.clips_per_identity = 200
-  dataset.face_pixels = 128
-  dataset.seed = 0  # of who they are, beyond the ten, and what they say
+  dataset.identities = 10  # of `synthetic`; paper: 10
+  dataset.clips_per_identity = 200  # of `synthetic`, 160 of them to train on
+  dataset.face_pixels = 128  # of `synthetic`; larger images want larger ones
+  dataset.seed = 0  # of `synthetic`: what they say, and who they are beyond the ten
   dataset.source = ""  # of the published faces: folder, .zip or .tar.xz; empty: download them
   dataset.data_dir = "data"  # where prepared datasets are kept
   dataset.window_samples = 16_000  # release: 1 s; the paper says 16,384

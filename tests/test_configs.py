@@ -8,7 +8,7 @@ import pytest
 
 from wav2pix_jax import models
 
-NAMES = ("base", "release", "paper")
+NAMES = ("base", "demo", "youtubers", "release", "paper")
 
 
 def _flat(name):

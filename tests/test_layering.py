@@ -27,12 +27,12 @@ FLOORS = [
 ]
 # Within a floor some know each other; verbs never do.
 BESIDE = {0, 1, 2, 3}
-# The one part that knows of each of these.
+# The parts that know of each of these.
 ONLY_IN = {
-  "flax.linen": "models",
-  "orbax": "checkpoint",
-  "grain": "data",
-  "dlib": "dlib_faces",
+  "flax.linen": {"models"},
+  "orbax": {"checkpoint"},
+  "grain": {"data"},
+  "dlib": {"dlib_faces", "data_builders"},  # of the latter the command that looks at its own faces
 }
 FILES = [*ROOT.glob("wav2pix_jax/**/*.py"), *ROOT.glob("data_builders/**/*.py"), ROOT / "main.py"]
 
@@ -66,9 +66,9 @@ def _module(path):
 def test_imports_run_down(path):
   module = _module(path)
   for name in _imports(path):
-    for library, part in ONLY_IN.items():
+    for library, parts in ONLY_IN.items():
       if name == library or name.startswith(library + "."):
-        assert _part(module) == part, f"{library} belongs to {part}"
+        assert _part(module) in parts, f"{library} belongs to {parts}"
     if name.split(".")[0] == "jax":
       assert _is_above_facts(module), f"{module} must not import jax"
     if module.startswith("data_builders"):

@@ -212,7 +212,8 @@ def test_bad_sources_are_named_and_leave_nothing(tmp_path):
 def test_no_tensorflow(released, tmp_path):
   shutil.copytree(released.folder, tmp_path / "r")
   code = (
-    "import sys; from configs import youtubers; from wav2pix_jax import data; c = youtubers.get_config()\n"
+    "import sys; from configs import youtubers; from wav2pix_jax import data\n"
+    "c = youtubers.get_config()\n"
     f"c.dataset.source = {str(tmp_path / 'r')!r}; c.dataset.data_dir = {str(tmp_path / 'd')!r}\n"
     "b = data.prepare(c.dataset); next(data.train_batches(data.load(b, 'train', 16), c, 4))\n"
     "assert 'tensorflow' not in sys.modules"

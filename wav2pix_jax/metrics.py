@@ -18,12 +18,13 @@ TITLES = {  # of the rows, in the order of the table
   "landmarks": "landmarks found",
   "landmarks_strictly": "landmarks found, strictly",
   "frechet_distance": "Frechet distance (0 is best)",
+  "mouth": "mouth opening, correlation",
   "feature_distance": "feature distance (0 is best)",
   "spread_of_chunks": "spread between chunks",
   "spread_of_draws": "spread between draws",
   "contrast": "contrast",
 }
-BY_DLIB = ("verified", "landmarks", "landmarks_strictly", "frechet_distance")
+BY_DLIB = ("verified", "landmarks", "landmarks_strictly", "frechet_distance", "mouth")
 PAIRED = 64  # faces of a speaker of which all pairs are compared, at most
 
 
@@ -113,6 +114,8 @@ def measure(draws: Sequence[Faces], held_out: Faces, reference: Faces) -> dict[s
     verified: share whose embedding is nearest to the right person's centroid of real training
       faces, and as near as dlib takes for the same person.
     frechet_distance: in dlib's embedding, to the real faces; 0 is best.
+    mouth: correlation between how far the mouth is open in drawn and in real faces of a person, by
+      dlib's landmarks, a mean over people; 0 where a mouth does not follow the speech.
     A row is left out where there are too few faces: a distance needs two of somebody.
   """
   accuracy = _rated("identity_accuracy", draws, held_out, lambda faces: faces.logits.argmax(-1))
@@ -250,12 +253,26 @@ def _described_rows(draws: Sequence[Faces], held_out: Faces, reference: Faces) -
     return np.where(distances.min(1) <= SAME_PERSON, people[distances.argmin(1)], nobody)
 
   rows |= _rated("verified", draws, held_out, nearest)
+  rows |= _mouth(draws, held_out)
   same_count = _same_count(reference.identity, held_out.identity)
   if len(held_out.identity) > 1 and len(same_count) > 1:
     real, other = _embedding(held_out), _embedding(reference)[same_count]
     distance = _mean(frechet(_embedding(faces), real) for faces in draws)
     rows["frechet_distance"] = Row(distance, frechet(other, real))
   return rows
+
+
+def _mouth(draws: Sequence[Faces], held_out: Faces) -> dict[str, Row]:
+  def openings(faces: Faces, who: int) -> np.ndarray:
+    assert faces.described
+    return faces.described.mouth[held_out.identity == who]
+
+  by_identity = {}
+  for who in _people(held_out, 3):
+    real, *drawn = (openings(faces, who) for faces in (held_out, *draws))
+    if all(mouth.std() > 0 for mouth in (real, *drawn)):
+      by_identity[who] = _mean(np.corrcoef(real, mouth)[0, 1] for mouth in drawn)
+  return {"mouth": Row(_mean(by_identity.values()), 1.0, 0.0, by_identity)} if by_identity else {}
 
 
 def _embedding(faces: Faces) -> np.ndarray:

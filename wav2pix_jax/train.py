@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import sys
 from pathlib import Path
 
 import jax
@@ -107,6 +108,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     )
 
     log = stack.enter_context(Log(workdir, start, config))
+    figures: dict[str, float] = {}
     steps = range(start + 1, config.num_steps + 1)
     for step, batch in zip(steps, log.timed(batches), strict=False):
       state, measured = step_on_devices(state, parallel.shard(batch), root_key)
@@ -116,7 +118,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       save = last or signal or step % config.save_every == 0
       if save or step % config.log_every == 0:
         log.write(step)  # stops a run that is not finite, so before any save
-      figures: dict[str, float] = {}
+      figures = {}
       if last or step % config.eval_every == 0:
         for name, look in looks.items():
           seen = look(state)
@@ -128,10 +130,24 @@ def train(config: ConfigDict, workdir: Path) -> None:
         checkpoints.save(state, run_info.as_dict(config), comparable)
       if signal:
         raise Stopped(f"step {step} of {config.num_steps} is saved in {workdir}", signal)
+  if parallel.is_first():
+    _print_end(int(state.step), figures, samples, workdir)
+
+
+def _print_end(step: int, figures: dict[str, float], samples: Path, workdir: Path) -> None:
+  """What was reached, where to look, and what to type next."""
+  print(f"Trained to step {step}. Last faces: {samples}/step_{step:06d}_held_out.png")
+  if accuracy := figures.get("held_out/identity_accuracy"):
+    spread = figures.get("held_out/spread_of_chunks", 0.0)
+    print(
+      f"Of faces drawn from speech it has not learned from, {accuracy:.1%} show the right person; "
+      f"a person's differ {spread:.2f} times as much as real ones."
+    )
+  python, here = Path(sys.executable), Path.cwd()
+  shown = python.relative_to(here) if python.is_relative_to(here) else python
   print(
-    f"Trained to step {int(state.step)}. Last faces: {samples}/step_{int(state.step):06d}_*.png\n"
-    "Draw from a recording:\n"
-    f"  python main.py --mode=sample --workdir={workdir} --speech={samples / 'held_out'}"
+    "Draw from these recordings, or name one of your own:\n"
+    f"  {shown} main.py --mode=sample --workdir={workdir} --speech={samples / 'held_out'}"
   )
 
 

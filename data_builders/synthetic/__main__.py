@@ -50,21 +50,28 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _count(text: str) -> int:
-  count = int(text)
-  if count < 1:
-    raise ValueError
-  return count
+  if not text.isdecimal() or int(text) < 1:
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+  return int(text)
 
 
 def _seconds(text: str) -> float:
-  seconds = float(text)
-  if not 0.1 <= seconds <= 3600:
-    raise ValueError
+  try:
+    seconds = float(text)
+  except ValueError:
+    seconds = 0
+  if not 1 <= seconds <= 3600:
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 3600")
   return seconds
 
 
 def _rate(text: str) -> str:
-  video.frame_times(text, 1.0, np.random.default_rng())
+  try:
+    video.frame_times(text, 1.0, np.random.default_rng())
+  except (ValueError, ZeroDivisionError) as error:
+    raise argparse.ArgumentTypeError(
+      f"{text!r} is not a rate as 25, 30000/1001 or variable"
+    ) from error
   return text
 
 

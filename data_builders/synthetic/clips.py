@@ -14,6 +14,7 @@ from data_builders.synthetic import talk, voice
 from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, random_scene
 from data_builders.synthetic.identity import Person
+from data_builders.synthetic.voice import Utterance
 from wav2pix_jax import schema
 
 OVERSAMPLING = 1.15  # pixels of the canvas for one of the picture
@@ -46,16 +47,22 @@ def make_clip(person: Person, number: int, size: int, seed: int) -> Clip:
     size: side of the face's picture, pixels.
     seed: of the dataset.
   """
-  rng = np.random.default_rng([seed, person.seed, number])
-  frames = schema.CLIP_SAMPLES // voice.FRAME
-  said = voice.speak(person.voice, talk.mood(frames, rng), rng)
-  (pose,) = talk.poses(said, np.array([schema.CLIP_SECONDS / 2]), rng)
+  said, pose, rng = say(person, number, seed)
   scale = size / SIDE * rng.uniform(0.94, 1.06)
   x, y = size / 2 + size * rng.uniform(-0.023, 0.023, 2)
   view = View(size, size, scale, x, y - MIDDLE * scale)
   head = head_of(person, OVERSAMPLING * size / SIDE)
   face = head.render(pose, random_scene(rng), view, rng)
   return Clip(number, face, voice.record(said.samples, rng), pose)
+
+
+def say(person: Person, number: int, seed: int) -> tuple[Utterance, Pose, np.random.Generator]:
+  """What is said in a clip, the face in its middle, and the generator of all the rest of it."""
+  rng = np.random.default_rng([seed, person.seed, number])
+  frames = schema.CLIP_SAMPLES // voice.FRAME
+  said = voice.speak(person.voice, talk.mood(frames, rng), rng)
+  (pose,) = talk.poses(said, np.array([schema.CLIP_SECONDS / 2]), rng)
+  return said, pose, rng
 
 
 def make_clips(

@@ -118,7 +118,8 @@ class _Said:
 def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance:
   """Some seconds out of a person's talk.
 
-  A good mood lifts and livens the melody, speeds up, and shortens the vocal tract as a smile does.
+  A good mood lifts the pitch, brightens the voice, speeds it up, and shortens the vocal tract, as a
+  smile does (Tartter 1980).
 
   Args:
     voice: whose.
@@ -138,8 +139,9 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
   effort = track([s.effort for s in said], 15)
   stress = track([s.stress for s in said], 31)
   progress = track([s.progress for s in said], 5)
-  melody = 0.8 * stress + 0.5 - progress + 0.6 * wander(rng, frames, 0.2) + 0.9 * mood
-  pitch = voice.pitch * np.exp(rng.normal(0, 0.05)) * 2 ** (voice.liveliness * melody)
+  melody = 0.8 * stress + 0.5 - progress + 0.6 * wander(rng, frames, 0.2)
+  octaves = voice.liveliness * melody + 0.25 * mood
+  pitch = voice.pitch * np.exp(rng.normal(0, 0.04)) * 2**octaves
   vibration = 1 + voice.roughness * rng.standard_normal(frames)
   samples = _sound(
     voice,
@@ -149,7 +151,7 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
     centre=track([p.centre for p in phones], 3),
     width=track([p.width for p in phones], 3),
     formants=track(_formants(phones), 13),
-    smile=mood.astype(np.float32),
+    mood=mood.astype(np.float32),
     rng=rng,
   )
   return Utterance(
@@ -165,7 +167,7 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
 def record(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """Speech as a microphone in some room takes it down: float [T] to int16 [T].
 
-  The room echoes for 0.05 to 0.2 s, 12 to 25 dB below the speech; its noise is 28 to 45 dB below.
+  The room echoes for 0.05 to 0.2 s, 12 to 25 dB below the speech; its noise is 33 to 48 dB below.
   """
   seconds = rng.uniform(0.05, 0.2)
   length = int(seconds * schema.SAMPLE_RATE)
@@ -174,7 +176,7 @@ def record(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   heard = speech + signal.fftconvolve(speech, echo)[: len(speech)]
   colour = np.array([1, -rng.uniform(0.5, 0.95)])  # the higher, the more of a rumble
   noise = signal.lfilter([1], colour, rng.standard_normal(len(speech)))
-  heard += noise * (heard.std() / noise.std() * 10 ** (-rng.uniform(28, 45) / 20))
+  heard += noise * (heard.std() / noise.std() * 10 ** (-rng.uniform(33, 48) / 20))
   loudness = 10 ** (rng.normal(0, 3) / 20)
   return (np.clip(heard * loudness, -1, 1) * 32767).round().astype(np.int16)
 
@@ -244,7 +246,7 @@ def _sound(
   centre: np.ndarray,
   width: np.ndarray,
   formants: np.ndarray,
-  smile: np.ndarray,
+  mood: np.ndarray,
   rng: np.random.Generator,
 ) -> np.ndarray:
   """Float32 [F * FRAME] from what every frame is to sound like."""
@@ -263,10 +265,11 @@ def _sound(
   friction = rng.standard_normal(length, np.float32)
 
   frequency = fft.rfftfreq(FFT, 1 / schema.SAMPLE_RATE).astype(np.float32)
-  tract = 1 / (1 + 1j * frequency / np.float32(voice.tilt))[None]  # [1, FFT // 2 + 1]
+  tilt = (voice.tilt * 2**mood)[:, None].astype(np.float32)
+  tract = 1 / (1 + 1j * frequency / tilt)  # [F, FFT // 2 + 1]
   for k, bandwidth in enumerate(BANDWIDTHS):
     base = formants[:, k] if k < 3 else UPPER_FORMANTS[k - 3]
-    lift = 1 + (0.02 if k == 0 else 0.05) * smile
+    lift = 1 + (0.03 if k == 0 else 0.08) * mood
     centre_k = np.float32(voice.tract * voice.formants[k]) * base * lift  # [F]
     square = np.square(centre_k)[:, None].astype(np.float32)
     damping = 1j * frequency * np.float32(bandwidth * voice.bandwidth)

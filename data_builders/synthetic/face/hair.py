@@ -120,13 +120,13 @@ def _opening(canvas: Canvas, person: Person, style: Style, fine, strands) -> np.
 
 def _strands(canvas: Canvas, curly: bool, coarse, rng: np.random.Generator) -> np.ndarray:
   """Noise stretched along lines that radiate from the crown and hang down at the sides."""
-  texture = rng.standard_normal((512, 1024), np.float32)
+  white = rng.standard_normal((512, 1024), np.float32)
   if curly:
-    texture = cv2.GaussianBlur(texture, (0, 0), 5, sigmaY=9)
+    texture = cv2.GaussianBlur(white, (0, 0), 5, sigmaY=9)
   else:
-    fine = cv2.GaussianBlur(texture, (0, 0), 1.2, sigmaY=40)
-    texture = fine + 2.4 * cv2.GaussianBlur(texture, (0, 0), 5, sigmaY=60)
-  texture /= texture.std()
+    fine = cv2.GaussianBlur(white, (0, 0), 1.2, sigmaY=40)
+    texture = fine + 2.4 * cv2.GaussianBlur(white, (0, 0), 5, sigmaY=60)
+  texture = texture / texture.std()
   crown = -1.2
   angle = np.arctan2(canvas.x, np.maximum(0.25, crown + 1.6 - np.minimum(canvas.y, crown)))
   hanging = smoothstep(-1.8, 0.2, canvas.y)

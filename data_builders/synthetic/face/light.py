@@ -45,9 +45,9 @@ def light_on(
   """
   scale = canvas.scale
   smooth = canvas.blur(z, 0.018)
-  slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8) + 0.035 * pores
-  slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8)
-  slope_y += 0.035 * cv2.flip(pores, 1)
+  rough = 0.035 * pores
+  slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3, scale=scale / 8) + rough
+  slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3, scale=scale / 8) + rough[:, ::-1]
   nz = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
   nx, ny = -slope_x * nz, -slope_y * nz
 

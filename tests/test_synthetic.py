@@ -1,0 +1,315 @@
+"""Synthetic speakers: fixed people, voices and faces that belong together, truthful videos."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+from conftest import ROOT, run, training_command
+from scipy import signal as filters
+
+from configs import base
+from data_builders.synthetic import clips, identity, talk, video, voice
+from data_builders.synthetic.__main__ import main
+from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
+from data_builders.synthetic.face.pose import Pose, Scene, random_scene
+from wav2pix_jax import audio, data, schema
+from wav2pix_jax.errors import UserError
+
+SIZE = 48
+NEUTRAL = Scene()
+
+
+def _synthetic(data_dir, **fields):
+  dataset = base.get_config().dataset
+  dataset.data_dir = str(data_dir)
+  dataset.update({"identities": 3, "clips_per_identity": 10, "face_pixels": 32, **fields})
+  return dataset
+
+
+def _face(pose, scene=NEUTRAL, who=0):
+  scale = 128 / SIDE
+  view = View(128, 128, scale, 64, 64 - MIDDLE * scale)
+  head = clips.head_of(identity.TEN[who], scale)
+  return head.render(pose, scene, view, np.random.default_rng(0)).astype(float)
+
+
+def test_ten_people_and_then_others():
+  assert len({person.name for person in identity.TEN}) == 10
+  genders = [person.gender for person in identity.TEN]
+  assert genders.count(identity.FEMALE) == genders.count(identity.MALE) == 5
+  assert identity.people(4) == list(identity.TEN[:4])
+  twelve = identity.people(12, seed=3)
+  assert tuple(twelve[:10]) == identity.TEN
+  assert twelve == identity.people(12, seed=3) == identity.people(14, seed=3)[:12]
+  assert len({person.name for person in identity.people(40)}) == 40
+  assert twelve[10] != identity.people(11, seed=4)[10]
+  for style in (*identity.STYLES[identity.FEMALE], *identity.STYLES[identity.MALE]):
+    other = identity.random_identity(np.random.default_rng(1), identity.FEMALE)
+    face = identity.dataclasses.replace(other.face, style=style)
+    Head(identity.dataclasses.replace(other, face=face), 20)
+
+
+def test_clips_are_the_same_whoever_makes_them():
+  wanted = [(person, number) for person in identity.TEN[:2] for number in range(clips.CHUNK + 1)]
+  made = list(clips.make_clips(wanted, SIZE, 0))
+  assert [(person, clip.number) for person, clip in made] == wanted
+  for person, clip in (made[0], made[clips.CHUNK], made[-1]):
+    again = clips.make_clip(person, clip.number, SIZE, 0)
+    assert np.array_equal(clip.face, again.face)
+    assert np.array_equal(clip.speech, again.speech)
+    assert clip.pose == again.pose
+  assert made[0][1].face.shape == (SIZE, SIZE, 3)
+  assert made[0][1].face.dtype == np.uint8
+  assert made[0][1].speech.shape == (schema.CLIP_SAMPLES,)
+  assert made[0][1].speech.dtype == np.int16
+  speech = {clip.speech.tobytes() for _, clip in made}
+  faces = {clip.face.tobytes() for _, clip in made}
+  assert len(speech) == len(faces) == len(wanted)
+
+
+def test_no_two_clips_have_the_same_wall_or_shirt():
+  scenes = [random_scene(np.random.default_rng(i)) for i in range(20)]
+  assert len({scene.backdrop for scene in scenes}) == len({scene.shirt for scene in scenes}) == 20
+  one, other = (_face(Pose(), scene) for scene in scenes[:2])
+  corner = (slice(0, 12), slice(0, 6))
+  assert np.abs(one[corner].mean((0, 1)) - other[corner].mean((0, 1))).max() > 5
+
+
+def test_an_expression_changes_its_part_of_the_face():
+  rest = _face(Pose(smile=0))
+  change = {
+    name: np.abs(_face(Pose(**{"smile": 0, name: 1.0})) - rest).mean(-1)
+    for name in ("opening", "smile", "blink", "brow")
+  }
+  bands = {"brow": slice(38, 50), "eyes": slice(51, 68), "mouth": slice(88, 128)}
+  for name, band in (("opening", "mouth"), ("smile", "mouth"), ("blink", "eyes"), ("brow", "brow")):
+    inside = change[name][bands[band], 36:92].mean()
+    assert inside > 4, name
+    assert inside > 5 * change[name][:24].mean(), name
+  dark = _face(Pose(smile=0, opening=0.9))[96:116, 58:70].min()
+  assert dark < 40 < rest[96:116, 58:70].min()
+
+
+def test_a_turned_head_moves_its_box():
+  scale = 60.0
+  view = View(320, 240, scale, 160, 120)
+  head = Head(identity.TEN[5], scale)
+  left, top, width, height = head.box(Pose(), view)
+  assert width == height == pytest.approx(SIDE * scale, abs=0.01)
+  assert left + width / 2 == pytest.approx(160)
+  assert top + height / 2 == pytest.approx(120 + MIDDLE * scale, abs=0.01)
+  assert head.box(Pose(yaw=0.2), view)[0] > left + 3
+  assert head.box(Pose(pitch=0.1), view)[1] > top + 1
+
+
+def _said(person, seed=0, seconds=4):
+  rng = np.random.default_rng(seed)
+  frames = seconds * voice.FRAME_RATE
+  return voice.speak(person.voice, talk.mood(frames, rng), rng)
+
+
+@pytest.mark.parametrize("person", identity.TEN[::3], ids=lambda person: person.name)
+def test_speech_has_the_pitch_and_the_breadth_of_a_voice(person):
+  said = _said(person)
+  assert said.samples.shape == (schema.CLIP_SAMPLES,)
+  assert np.isfinite(said.samples).all()
+  frequency, power = filters.welch(said.samples, schema.SAMPLE_RATE, nperseg=1024)
+  high = power[frequency > 4000].sum() / power.sum()
+  assert 1e-4 < high < 0.5  # consonants are heard there
+  # the period of the loudest tenth of a second
+  loudness = np.convolve(np.square(said.samples), np.ones(1600), "valid")
+  start = int(loudness.argmax())
+  piece = said.samples[start : start + 1600]
+  similar = np.correlate(piece, piece, "full")[len(piece) - 1 :]
+  pitch = said.pitch[start // voice.FRAME : (start + 1600) // voice.FRAME].mean()
+  period = schema.SAMPLE_RATE / pitch
+  lags = np.arange(int(0.6 * period), int(1.6 * period))
+  assert lags[similar[lags].argmax()] == pytest.approx(period, rel=0.12)
+
+
+def test_the_mouth_is_shut_in_silence_and_open_in_loud_vowels():
+  opening, loudness = [], []
+  for seed in range(8):
+    said = _said(identity.TEN[seed], seed)
+    frames = said.samples.reshape(-1, voice.FRAME)
+    loudness.append(filters.medfilt(np.sqrt(np.square(frames).mean(1)), 5))
+    opening.append(said.opening)
+  opening, loudness = np.concatenate(opening), np.concatenate(loudness)
+  assert opening[loudness < 0.002].mean() < 0.15
+  assert opening[loudness > np.quantile(loudness, 0.8)].mean() > 0.4
+
+
+def test_poses_at_any_times_are_of_one_movement():
+  said = _said(identity.TEN[0])
+  times = np.arange(0, 4, 0.02)
+  often, seldom = (talk.poses(said, at, np.random.default_rng(7)) for at in (times, times[::5]))
+  assert often[::5] == seldom
+  assert max(abs(b.yaw - a.yaw) for a, b in zip(often, often[1:], strict=False)) < 0.02
+  assert all(0 <= pose.opening <= 1 and 0 <= pose.blink <= 1 for pose in often)
+
+
+def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
+  dataset = _synthetic(tmp_path)
+  builder = data.prepare(dataset)
+  assert builder.info.config_name == "synthetic_3x10_32px_s0"
+  assert data.identity_names(builder) == ["ana", "bea", "carla"]
+  sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
+  assert sizes == {schema.TRAIN: 24, schema.VALIDATION: 3, schema.TEST: 3}
+  assert data.published_size(dataset) == (3, 24)
+  units = []
+  for split in sizes:
+    for record in builder.as_data_source(split=split):
+      units.append(int(record[schema.UNIT]))
+      assert record[schema.INSTANT] == schema.CLIP_SAMPLES // 2
+      assert record[schema.INSTANT_ERROR] == record[schema.OFFSET] == 0
+      assert record[schema.FACE].shape == (32, 32, 3)
+      assert record[schema.SPEECH].shape == (schema.CLIP_SAMPLES,)
+  assert sorted(units) == list(range(30))
+  assert data.prepare(dataset).data_dir == builder.data_dir
+  assert data.prepare(_synthetic(tmp_path, clips_per_identity=3, seed=5)).info.config_name == (
+    "synthetic_3x3_32px_s5"
+  )
+
+
+@pytest.mark.parametrize(
+  ("fields", "said"),
+  [
+    ({"source": "here.zip"}, "configs/youtubers.py"),
+    ({"identities": 1}, "at least 2"),
+    ({"clips_per_identity": 2}, "at least 3"),
+    ({"face_pixels": 8}, "at least 16"),
+  ],
+)
+def test_what_cannot_be_is_refused(tmp_path, fields, said):
+  with pytest.raises(UserError, match=said):
+    data.prepare(_synthetic(tmp_path / "data", **fields))
+  assert not (tmp_path / "data").exists()
+
+
+def test_killed_while_it_writes_and_started_again(tmp_path):
+  code = (
+    "from configs import base; from wav2pix_jax import data; d = base.get_config().dataset\n"
+    f"d.data_dir = {str(tmp_path)!r}; d.identities = 2; d.clips_per_identity = 60\n"
+    "d.face_pixels = 32\n"
+    "if __name__ == '__main__': data.prepare(d)\n"
+  )
+  (tmp_path / "prepare.py").write_text(code)
+  command = [sys.executable, str(tmp_path / "prepare.py")]
+  environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+  process = subprocess.Popen(
+    command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
+  )
+  waited = time.monotonic()
+  while not list(tmp_path.glob("**/*incomplete*")):
+    assert process.poll() is None
+    assert time.monotonic() - waited < 60
+    time.sleep(0.05)
+  os.killpg(process.pid, signal.SIGKILL)
+  process.wait()
+  dataset = _synthetic(tmp_path, identities=2, clips_per_identity=60)
+  builder = data.prepare(dataset)
+  assert sum(info.num_examples for info in builder.info.splits.values()) == 120
+  assert not list(tmp_path.glob("**/*incomplete*"))
+
+
+@pytest.mark.parametrize("rate", ["25", "30000/1001", "24000/1001", "59.94", "variable"])
+def test_frame_times(rate):
+  times = video.frame_times(rate, 3.0, np.random.default_rng(0))
+  assert times[0] == 0
+  assert times[-1] < 3
+  if rate == "variable":
+    assert np.diff(times).std() > 0.01
+    assert 1 / 40 <= np.diff(times).min() < np.diff(times).max() <= 1 / 12
+  else:
+    assert np.allclose(np.diff(times), 1 / float(Fraction(rate)))
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "variable"])
+def test_a_video_says_what_its_truth_says(tmp_path, rate):
+  person = identity.TEN[7]
+  video.write_speaker(person, 3, tmp_path, 2.0, rate)
+  path = video.path_of(tmp_path, person, 3)
+  assert sorted(p.name for p in path.parent.iterdir()) == [
+    "003.mp4",
+    "003.truth.json",
+    "003.truth.wav",
+  ]
+  truth = json.loads(path.with_suffix(".truth.json").read_text())
+  with av.open(str(path)) as container:
+    assert container.streams.video[0].codec_context.name == "h264"
+    sound = container.streams.audio[0].codec_context
+    assert (sound.name, sound.sample_rate, sound.layout.name) == ("aac", 44_100, "stereo")
+    frames = list(container.decode(video=0))
+  assert np.allclose([float(frame.time) for frame in frames], truth["times"], atol=2e-5)
+  assert len(truth["boxes"]) == len(truth["opening"]) == len(frames)
+  for left, top, width, height in truth["boxes"]:
+    assert 0 < left < left + width < video.WIDTH
+    assert 0 < top < top + height < video.HEIGHT
+  heard = audio.read(path).astype(float)
+  spoken = audio.read(path.with_suffix(".truth.wav")).astype(float)
+  length = min(len(heard), len(spoken))
+  similar = filters.correlate(heard[:length], spoken[:length], "full", "fft")
+  assert similar.argmax() - (length - 1) == 0  # not a sample late
+  assert np.corrcoef(heard[:length], spoken[:length])[0, 1] > 0.99
+
+
+def test_the_command_writes_videos_and_goes_on_where_it_was_stopped(tmp_path, capsys):
+  command = [f"--out={tmp_path}", "--identities=2", "--videos=1", "--seconds=1", "--fps=10"]
+  assert main(command) == 0
+  assert "2 videos of 2 people" in capsys.readouterr().out
+  assert (tmp_path / "identities.csv").read_text() == "Name,Gender\nana,female\nbea,female\n"
+  kept, lost = tmp_path / "ana" / "000.mp4", tmp_path / "bea" / "000.mp4"
+  before, content = kept.stat().st_mtime_ns, lost.read_bytes()
+  lost.unlink()
+  assert main(command) == 0
+  assert kept.stat().st_mtime_ns == before
+  assert lost.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+  "flag", ["--fps=fast", "--fps=0", "--fps=1/0", "--videos=0", "--identities=two", "--seconds=0"]
+)
+def test_the_command_refuses_in_one_line(tmp_path, capsys, flag):
+  with pytest.raises(SystemExit) as left:
+    main([f"--out={tmp_path / 'raw'}", flag])
+  assert left.value.code == 2
+  *_, line = capsys.readouterr().err.strip().splitlines()
+  assert flag.split("=")[1] in line
+  assert not (tmp_path / "raw").exists()
+
+
+def test_a_file_in_the_folders_place_is_one_line(tmp_path, capsys):
+  (tmp_path / "raw").write_text("")
+  assert main([f"--out={tmp_path / 'raw'}", "--identities=1", "--videos=1", "--seconds=1"]) == 1
+  assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_run_on_synthetic_speakers_needs_no_data(tmp_path):
+  command = training_command(
+    tmp_path / "run",
+    "",
+    tmp_path / "data",
+    **{
+      "dataset.identities": 2,
+      "dataset.clips_per_identity": 10,
+      "dataset.face_pixels": 32,
+      "eval_every": 6,
+    },
+  )
+  command[2] = "--config=configs/demo.py"
+  done = run(command)
+  assert done.returncode == 0, done.stderr
+  assert "16 records to train on, 2 of validation to look at: ana, bea." in done.stdout
+  assert "show the right person" in done.stdout
+  shown = done.stdout.strip().splitlines()[-1].split()
+  assert shown[1:3] == ["main.py", "--mode=sample"]
+  sampled = run([sys.executable, *shown[1:], f"--out={tmp_path / 'faces'}"])
+  assert sampled.returncode == 0, sampled.stderr
+  assert len(list((tmp_path / "faces").glob("*.png"))) > 0
