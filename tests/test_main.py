@@ -175,7 +175,7 @@ def test_recordings_that_differ_in_their_ending_only_and_ones_that_are_none(run,
   assert "Traceback" not in refused.stderr
 
 
-BASE = "--config=configs/base.py"
+BASE = "--config=configs/youtubers.py"
 MISTAKES = [
   ([], "--config is missing"),
   ([BASE, "--config.dataset.name=nobody"], "choose from"),
@@ -194,7 +194,7 @@ MISTAKES = [
   ([BASE, "train"], "unexpected argument"),
   ([BASE, "--dry_run", "--config.image_size=100"], "power of two"),
   (["--config=setup.cfg"], "cannot be loaded"),
-  (["--config=configs/base.py:x"], "parsing config file"),
+  (["--config=configs/youtubers.py:x"], "parsing config file"),
   (["--config=configs/nothing.py"], "No such file"),
   (["--mode=fly"], "train|sample|evaluate|import|export"),
   (["--no_such_flag=1"], "Unknown command line flag"),

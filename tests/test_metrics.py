@@ -167,6 +167,15 @@ def test_draws_that_are_all_alike_have_no_spread(bench):
   assert rows["frechet_distance"].value == pytest.approx(0, abs=1e-6)
 
 
+def test_a_mouth_that_follows_the_speech_is_told_from_one_that_does_not(bench):
+  real = bench.held_out.pictures
+  of_people = real.reshape(PEOPLE, -1, *real.shape[1:])
+  assert bench.rows([real])["mouth"].value == pytest.approx(1)
+  others = [np.roll(of_people, k, 1).reshape(real.shape) for k in range(1, of_people.shape[1])]
+  assert bench.rows(others)["mouth"].value < 0.1  # every other moment of the same person
+  assert "mouth" not in bench.rows([mean_face(bench)])  # it does not move
+
+
 def test_frechet_of_known_gaussians():
   rng = np.random.default_rng(0)
   a, b = rng.standard_normal((2, 200_000, 2))
