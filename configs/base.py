@@ -58,7 +58,7 @@ def get_config() -> ConfigDict:
   loss.mismatched = 1.0  # weight of real faces with another's speech; release
   loss.feature_matching = 100.0  # release
   loss.l1 = 10.0  # ours; release: 50
-  loss.energy_score = True  # ours: L1 draws one blur, this draws samples; wants dropout
+  loss.energy_score = True  # ours: L1 draws one blur, this draws samples; needs dropout
   loss.softmax = 20.0  # release; the paper does not give its lambda
 
   config.optimizer = optimizer = ConfigDict()

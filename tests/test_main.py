@@ -187,6 +187,8 @@ MISTAKES = [
   ([BASE, "--config.batch_size=0"], "a multiple of the number of devices"),
   ([BASE, "--config.save_every=0"], "save_every is 0"),
   ([BASE, "--config.ema_decay=1.0"], "ema_decay is 1.0"),
+  ([BASE, "--config.model.dropout=0.0"], "loss.energy_score compares two draws"),
+  ([BASE, "--config.model.dropout_embedding=False"], "loss.energy_score compares two draws"),
   ([BASE, "--config.loss.l3=1"], "no config field 'l3'"),
   ([BASE, "--config.nosuch.field=1"], "no config field 'nosuch'"),
   ([BASE, "--speech=x.wav"], "--speech does not go with --mode=train"),
