@@ -2,11 +2,11 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -146,6 +146,13 @@ def test_the_mouth_is_shut_in_silence_and_open_in_loud_vowels():
   assert opening[loudness > np.quantile(loudness, 0.8)].mean() > 0.4
 
 
+def test_utterances_are_as_long_as_asked():
+  for seed in range(200):
+    rng = np.random.default_rng(seed)
+    frames = int(rng.integers(1, 30))
+    assert len(voice.speak(identity.TEN[0].voice, np.zeros(frames), rng).opening) == frames
+
+
 def test_poses_at_any_times_are_of_one_movement():
   said = _said(identity.TEN[0])
   times = np.arange(0, 4, 0.02)
@@ -185,6 +192,7 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
     ({"identities": 1}, "at least 2"),
     ({"clips_per_identity": 2}, "at least 3"),
     ({"face_pixels": 8}, "at least 16"),
+    ({"seed": -1}, "at least 0"),
   ],
 )
 def test_what_cannot_be_is_refused(tmp_path, fields, said):
@@ -203,16 +211,18 @@ def test_killed_while_it_writes_and_started_again(tmp_path):
   (tmp_path / "prepare.py").write_text(code)
   command = [sys.executable, str(tmp_path / "prepare.py")]
   environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-  process = subprocess.Popen(
-    command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True
-  )
+  process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
   waited = time.monotonic()
   while not list(tmp_path.glob("**/*incomplete*")):
     assert process.poll() is None
     assert time.monotonic() - waited < 60
     time.sleep(0.05)
-  os.killpg(process.pid, signal.SIGKILL)
+  children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+  process.kill()
   process.wait()
+  while any(Path(f"/proc/{child}").exists() for child in children):
+    assert time.monotonic() - waited < 90  # workers end with the process that needs them
+    time.sleep(0.05)
   dataset = _synthetic(tmp_path, identities=2, clips_per_identity=60)
   builder = data.prepare(dataset)
   assert sum(info.num_examples for info in builder.info.splits.values()) == 120
@@ -271,10 +281,21 @@ def test_the_command_writes_videos_and_goes_on_where_it_was_stopped(tmp_path, ca
   assert main(command) == 0
   assert kept.stat().st_mtime_ns == before
   assert lost.read_bytes() == content
+  assert main([*command[:-1], "--fps=12"]) == 2
+  assert "was made with other --seconds or --fps" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-  "flag", ["--fps=fast", "--fps=0", "--fps=1/0", "--videos=0", "--identities=two", "--seconds=0"]
+  "flag",
+  [
+    "--fps=fast",
+    "--fps=0",
+    "--fps=1/0",
+    "--fps=1e9",
+    "--videos=0",
+    "--identities=two",
+    "--seconds=0",
+  ],
 )
 def test_the_command_refuses_in_one_line(tmp_path, capsys, flag):
   with pytest.raises(SystemExit) as left:
@@ -287,7 +308,7 @@ def test_the_command_refuses_in_one_line(tmp_path, capsys, flag):
 
 def test_a_file_in_the_folders_place_is_one_line(tmp_path, capsys):
   (tmp_path / "raw").write_text("")
-  assert main([f"--out={tmp_path / 'raw'}", "--identities=1", "--videos=1", "--seconds=1"]) == 1
+  assert main([f"--out={tmp_path / 'raw'}", "--identities=1", "--videos=1", "--seconds=1"]) == 2
   assert "cannot be written" in capsys.readouterr().err
 
 

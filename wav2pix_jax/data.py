@@ -27,6 +27,8 @@ CENTRED = "centred"
 JITTER = schema.SAMPLE_RATE // 50  # samples to either side of a centred window, in training: a
 # mouth opens and shuts within a fifth of a second
 
+_LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0}
+
 Example = dict[str, np.ndarray]
 
 
@@ -43,7 +45,7 @@ def check(dataset: Any) -> None:
         f"dataset.source is {dataset.source!r}, but synthetic speakers have none; for the "
         "published faces take --config=configs/youtubers.py."
       )
-    for field, least in (("identities", 2), ("clips_per_identity", 3), ("face_pixels", 16)):
+    for field, least in _LEAST.items():
       if dataset[field] < least:
         raise UserError(f"dataset.{field} is {dataset[field]}; it must be at least {least}.")
   _check("window_offset", dataset.window_offset, (UNIFORM, CENTRED))
@@ -57,7 +59,8 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
   One process writes and others wait for it; a dataset appears whole or not at all.
 
   Raises:
-    UserError: as `check`, a source that cannot be read, or a download that failed.
+    UserError: as `check`, a source that cannot be read, a download that failed, or a folder that
+      cannot be written.
   """
   check(dataset)
   builder = _builder(dataset)
@@ -80,9 +83,12 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
     RuntimeError,  # array_record's, where it cannot write
   ) as error:
     reason = str(error).partition("\n")[0]
+    advice = "make room there, or name another --config.dataset.data_dir"
+    if dataset.name != synthetic.SYNTHETIC:
+      advice = "where the download is what failed, name a copy with --config.dataset.source=PATH"
     raise UserError(
       f"dataset {builder.info.full_name} could not be prepared in {dataset.data_dir} ({reason}); "
-      "where the download is what failed, name a copy with --config.dataset.source=PATH."
+      f"{advice}."
     ) from error
   return builder
 

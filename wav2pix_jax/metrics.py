@@ -115,7 +115,8 @@ def measure(draws: Sequence[Faces], held_out: Faces, reference: Faces) -> dict[s
       faces, and as near as dlib takes for the same person.
     frechet_distance: in dlib's embedding, to the real faces; 0 is best.
     mouth: correlation between how far the mouth is open in drawn and in real faces of a person, by
-      dlib's landmarks, a mean over people; 0 where a mouth does not follow the speech.
+      dlib's landmarks, a mean over people of three faces or more; 0 where a mouth does not follow
+      the speech.
     A row is left out where there are too few faces: a distance needs two of somebody.
   """
   accuracy = _rated("identity_accuracy", draws, held_out, lambda faces: faces.logits.argmax(-1))
@@ -267,11 +268,13 @@ def _mouth(draws: Sequence[Faces], held_out: Faces) -> dict[str, Row]:
     assert faces.described
     return faces.described.mouth[held_out.identity == who]
 
-  by_identity = {}
-  for who in _people(held_out, 3):
-    real, *drawn = (openings(faces, who) for faces in (held_out, *draws))
-    if all(mouth.std() > 0 for mouth in (real, *drawn)):
-      by_identity[who] = _mean(np.corrcoef(real, mouth)[0, 1] for mouth in drawn)
+  def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
+
+  by_identity = {
+    who: _mean(correlation(openings(held_out, who), openings(faces, who)) for faces in draws)
+    for who in _people(held_out, 3)
+  }
   return {"mouth": Row(_mean(by_identity.values()), 1.0, 0.0, by_identity)} if by_identity else {}
 
 

@@ -40,6 +40,11 @@ def check(config: ConfigDict) -> None:
     raise UserError(f"ema_decay is {config.ema_decay}; it must be from 0 (none) to below 1.")
   model = config.model
   draws_differ = model.dropout and (model.dropout_embedding or model.dropout_layers)
+  if config.dataset.name == "synthetic" and config.image_size > config.dataset.face_pixels:
+    raise UserError(
+      f"image_size is {config.image_size}, but synthetic faces are drawn with "
+      f"{config.dataset.face_pixels} pixels; set --config.dataset.face_pixels={config.image_size}."
+    )
   if config.loss.energy_score and not draws_differ:
     raise UserError(
       "loss.energy_score compares two draws, which are the same without dropout; set it to False, "
@@ -143,12 +148,12 @@ def train(config: ConfigDict, workdir: Path) -> None:
 
 def _print_end(step: int, figures: dict[str, float], samples: Path, workdir: Path) -> None:
   """What was reached, where to look, and what to type next."""
-  print(f"Trained to step {step}. Last faces: {samples}/step_{step:06d}_held_out.png")
-  if accuracy := figures.get("held_out/identity_accuracy"):
-    spread = figures.get("held_out/spread_of_chunks", 0.0)
+  print(f"Trained to step {step}.")
+  if figures:
     print(
-      f"Of faces drawn from speech it has not learned from, {accuracy:.1%} show the right person; "
-      f"a person's differ {spread:.2f} times as much as real ones."
+      f"Of faces drawn from speech it has not learned from, "
+      f"{figures['held_out/identity_accuracy']:.1%} show the right person; they are in\n"
+      f"  {samples}/step_{step:06d}_held_out.png"
     )
   python, here = Path(sys.executable), Path.cwd()
   shown = python.relative_to(here) if python.is_relative_to(here) else python

@@ -3,15 +3,16 @@
 import argparse
 import functools
 import sys
+from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import tqdm
 
-from data_builders.synthetic import clips, video
+from data_builders.synthetic import video
 from data_builders.synthetic.identity import Person, people
+from data_builders.synthetic.workers import workers
 from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import write_whole
+from wav2pix_jax.files import exclusively, write_whole
 
 HEADER = "Name,Gender\n"
 
@@ -20,19 +21,22 @@ def main(arguments: list[str] | None = None) -> int:
   """The command; what it wrote before it was stopped is kept and not made again."""
   wanted = _parse(arguments)
   found = people(wanted.identities)
-  jobs = [
-    (person, number)
-    for person in found
-    for number in range(wanted.videos)
-    if not video.path_of(wanted.out, person, number).exists()
-  ]
   try:
+    jobs = [
+      (person, number)
+      for person in found
+      for number in range(wanted.videos)
+      if not video.is_written(video.path_of(wanted.out, person, number), wanted.seconds, wanted.fps)
+    ]
     listed = "".join(f"{person.name},{person.gender}\n" for person in found)
     write_whole(wanted.out / "identities.csv", HEADER + listed)
     _write(jobs, wanted)
   except UserError as error:
     print(f"error: {error}", file=sys.stderr)
-    return 1
+    return 2
+  except KeyboardInterrupt:
+    print("stopped; the same command goes on with the videos that are missing.", file=sys.stderr)
+    return 130
   print(f"{len(found) * wanted.videos} videos of {len(found)} people are in {wanted.out}.")
   return 0
 
@@ -60,26 +64,27 @@ def _seconds(text: str) -> float:
     seconds = float(text)
   except ValueError:
     seconds = 0
-  if not 1 <= seconds <= 3600:
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 3600")
+  if not 1 <= seconds <= 300:
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 300")
   return seconds
 
 
 def _rate(text: str) -> str:
   try:
-    video.frame_times(text, 1.0, np.random.default_rng())
-  except (ValueError, ZeroDivisionError) as error:
-    raise argparse.ArgumentTypeError(
-      f"{text!r} is not a rate as 25, 30000/1001 or variable"
-    ) from error
-  return text
+    if text == video.VARIABLE or 1 <= Fraction(text) <= 240:
+      return text
+  except (ValueError, ZeroDivisionError):
+    pass
+  raise argparse.ArgumentTypeError(
+    f"{text!r} is neither a rate from 1 to 240, as 25 or 30000/1001, nor variable"
+  )
 
 
 def _write(jobs: list[tuple[Person, int]], wanted: argparse.Namespace) -> None:
   work = functools.partial(
     video.write_speaker, out=wanted.out, seconds=wanted.seconds, rate=wanted.fps
   )
-  with clips.workers(len(jobs)) as pool:
+  with exclusively(wanted.out, wait=False), workers(len(jobs)) as pool:
     made = pool.map(work, *zip(*jobs, strict=True)) if jobs else ()
     for _ in tqdm.tqdm(made, "Filming", len(jobs), unit=" videos"):
       pass

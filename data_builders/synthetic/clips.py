@@ -2,12 +2,8 @@
 
 import dataclasses
 import functools
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
-import cv2
 import numpy as np
 
 from data_builders.synthetic import talk, voice
@@ -15,6 +11,7 @@ from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, random_scene
 from data_builders.synthetic.identity import Person
 from data_builders.synthetic.voice import Utterance
+from data_builders.synthetic.workers import workers
 from wav2pix_jax import schema
 
 OVERSAMPLING = 1.15  # pixels of the canvas for one of the picture
@@ -82,13 +79,6 @@ def make_clips(
       yield from zip((person for person, _ in chunk), clips, strict=True)
 
 
-def workers(jobs: int) -> ProcessPoolExecutor:
-  """A process for each core, if there are as many jobs."""
-  cores = len(os.sched_getaffinity(0))
-  # spawned, as forking a process that runs JAX can hang
-  return ProcessPoolExecutor(min(cores, max(jobs, 1)), get_context("spawn"), _use_one_core)
-
-
 @functools.lru_cache(maxsize=4)
 def head_of(person: Person, scale: float) -> Head:
   """A person's head, kept for the next clips."""
@@ -97,7 +87,3 @@ def head_of(person: Person, scale: float) -> Head:
 
 def _make_chunk(chunk: Sequence[tuple[Person, int]], size: int, seed: int) -> list[Clip]:
   return [make_clip(person, number, size, seed) for person, number in chunk]
-
-
-def _use_one_core() -> None:
-  cv2.setNumThreads(1)

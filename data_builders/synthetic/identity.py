@@ -44,7 +44,8 @@ class Face:
     chin: how far it is below the origin, which lies between the eyes, a little below them.
     jaw: exponent of the lower outline; the higher, the more angular.
     taper: how much narrower the face is at the chin.
-    eye_x: from the middle to an eye's, as `eye_y` and `brow_y` are heights.
+    eye_x: from the middle to an eye's; `eye_y`, `brow_y`, `nose_y` and `mouth_y` are heights.
+    eye_width: half.
     eye_opening: half of the height of an open eye.
     eye_tilt: how much higher the outer corner is.
     brow: half the thickness of an eyebrow.
@@ -94,13 +95,13 @@ class Voice:
 
   Attributes:
     pitch: Hz, of neutral speech.
-    liveliness: standard deviation of the pitch's melody, in octaves.
+    liveliness: octaves by which stress and melody move the pitch.
     tract: factor of all formants; 1 is a vocal tract of 17 cm, shorter ones lie higher.
     formants: factors of each of eight formants beyond that: how this tract is shaped.
     bandwidth: factor of the formants' bandwidths.
     tilt: Hz above which the glottal source loses another 6 dB an octave.
     breath: amplitude of the noise of breath in voiced sound, over that of the voice.
-    roughness: standard deviation of successive periods' lengths, over their mean.
+    roughness: standard deviation of the pitch from one 5 ms to the next, over its mean.
     hiss: factor of the frequencies of s, f and the like.
     rate: syllables a second.
   """
@@ -124,7 +125,7 @@ class Person:
   Attributes:
     name: unique among the people of a dataset.
     gender: FEMALE or MALE.
-    seed: of what is this person's alone and has no field: strands of hair, pores, freckles.
+    seed: of what has no field: strands of hair, pores, freckles, at each resolution others.
     face: how they look.
     voice: how they sound.
   """
@@ -183,6 +184,8 @@ def _random_face(rng: np.random.Generator, male: bool) -> Face:
     jaw=rng.uniform(2.2, 2.5) + 0.2 * male,
     taper=rng.uniform(0.12, 0.20) - 0.04 * male,
     eye_x=rng.uniform(0.43, 0.475),
+    eye_y=rng.uniform(-0.12, -0.08),
+    eye_width=rng.uniform(0.21, 0.24),
     eye_opening=rng.uniform(0.10, 0.122) - 0.012 * male,
     eye_tilt=rng.uniform(0, 0.04),
     iris=pick(IRISES[:3] if dark else IRISES),
@@ -190,6 +193,8 @@ def _random_face(rng: np.random.Generator, male: bool) -> Face:
     brow_y=rng.uniform(-0.38, -0.35) + 0.025 * male,
     brow_arch=rng.uniform(0.03, 0.09) - 0.02 * male,
     brow_strength=rng.uniform(0.65, 0.9),
+    nose_y=rng.uniform(0.47, 0.53),
+    mouth_y=rng.uniform(0.83, 0.89),
     nose_width=rng.uniform(0.82, 1.05) + 0.08 * male + 0.1 * dark,
     nose_depth=rng.uniform(0.75, 1.0) + 0.15 * male,
     mouth_width=rng.uniform(0.34, 0.39),

@@ -22,6 +22,7 @@ from data_builders.synthetic import clips, video, voice
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import TEN, Person, people
+from data_builders.synthetic.workers import workers
 from wav2pix_jax import schema
 
 FRAMES = {"ten people": 40, "forty random people": 12}  # of each
@@ -37,7 +38,7 @@ class Heard:
   """An utterance of 4 s as a listener has it, and what the face did in its middle."""
 
   person: int
-  spectra: np.ndarray  # log-mel, float32 [398, BANDS]
+  spectra: np.ndarray  # log-mel, float32 [T, BANDS], one each HOP samples
   pitch: np.ndarray  # log Hz, the mean of each second, float32 [4]
   opening: float
   smile: float
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 def _mapped(work: Callable, jobs: Sequence[Any], title: str) -> list:
-  with clips.workers(len(jobs)) as pool:
+  with workers(len(jobs)) as pool:
     return list(tqdm.tqdm(pool.map(work, jobs, chunksize=20), title, len(jobs), leave=False))
 
 
@@ -103,7 +104,7 @@ def _hear(job: tuple[Person, int, int]) -> Heard:
 
 
 def _log_mel(speech: np.ndarray) -> np.ndarray:
-  """Float32 [T / HOP, BANDS], from windows of 25 ms."""
+  """Float32 [about T / HOP, BANDS], from windows of 25 ms."""
   _, _, spectra = signal.stft(
     speech / 32768, nperseg=400, noverlap=400 - HOP, nfft=512, boundary=None
   )

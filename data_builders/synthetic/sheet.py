@@ -12,7 +12,7 @@ COLUMNS = 8
 
 
 def main(path: str) -> None:
-  """Eight clips of each, a row for two of them."""
+  """Four clips of each, a row for two people."""
   rows, labels = [], []
   for left, right in zip(TEN[:5], TEN[5:], strict=True):
     faces = [
@@ -26,4 +26,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
+  if len(sys.argv) != 2:
+    sys.exit("error: name the picture: python -m data_builders.synthetic.sheet FILE.jpg")
   main(sys.argv[1])

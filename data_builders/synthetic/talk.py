@@ -17,8 +17,8 @@ def mood(frames: int, rng: np.random.Generator) -> np.ndarray:
 def poses(said: Utterance, times: np.ndarray, rng: np.random.Generator) -> list[Pose]:
   """The face at any times of an utterance.
 
-  Lips and jaw follow the sounds, a smile the mood; brows rise with stress; the head drifts, nods
-  with stress, and looks away now and then; eyes blink every few seconds.
+  Lips and jaw follow the sounds, a smile the mood; brows rise with stress; head and gaze
+  drift, the head nods with stress; eyes blink every few seconds.
 
   Args:
     said: what was said and how.

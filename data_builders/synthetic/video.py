@@ -1,6 +1,8 @@
 """Synthetic speakers as videos: H.264 and AAC, with the truth beside them."""
 
+import collections
 import json
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +16,7 @@ from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import Person
 from wav2pix_jax import audio, schema
+from wav2pix_jax.errors import UserError
 from wav2pix_jax.files import INCOMPLETE, write_whole, writing
 
 WIDTH, HEIGHT = 640, 480  # pixels
@@ -31,21 +34,34 @@ def frame_times(rate: str, seconds: float, rng: np.random.Generator) -> np.ndarr
     rng: of a variable rate.
 
   Raises:
-    ValueError: not a rate above 0.
+    ValueError: not a rate.
   """
   if rate == VARIABLE:
     steps = rng.uniform(1 / 40, 1 / 12, int(40 * seconds))
     times = np.concatenate([[0.0], np.cumsum(steps)])
     return times[times < seconds]
   per_second = Fraction(rate)
-  if per_second <= 0:
-    raise ValueError(f"{rate} is not above 0")
-  return np.arange(int(seconds * per_second)) / float(per_second)
+  return np.arange(math.ceil(Fraction(seconds) * per_second)) / float(per_second)
 
 
 def path_of(out: Path, person: Person, number: int) -> Path:
   """Where a person's video is kept."""
   return out / person.name / f"{number:03d}.mp4"
+
+
+def is_written(path: Path, seconds: float, rate: str) -> bool:
+  """Whether there is such a video.
+
+  Raises:
+    UserError: there is one of other settings.
+  """
+  if not path.exists():
+    return False
+  truth = path.with_suffix(".truth.json")
+  made = json.loads(truth.read_text()) if truth.exists() else {}
+  if (made.get("seconds"), made.get("rate")) != (seconds, rate):
+    raise UserError(f"{path} was made with other --seconds or --fps; name another --out.")
+  return True
 
 
 def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: str) -> None:
@@ -71,6 +87,8 @@ def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: 
   head = head_of(person, FINEST)
   path = path_of(out, person, number)
   truth = {
+    "seconds": seconds,
+    "rate": rate,
     "times": times.tolist(),
     "boxes": [head.box(pose, view) for pose in poses],
     "opening": [round(pose.opening, 4) for pose in poses],
@@ -104,16 +122,18 @@ def write_video(
       picture.codec_context.time_base = Fraction(1, CLOCK)
       sound = container.add_stream("aac", rate=44_100, layout="stereo")
       sound.bit_rate = 128_000
-      for frame, time in zip(frames, times, strict=True):
-        shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
-        container.mux(picture.encode(shown))
-      container.mux(picture.encode())
       spoken = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
       spoken.sample_rate, spoken.pts = schema.SAMPLE_RATE, 0
       spoken.time_base = Fraction(1, schema.SAMPLE_RATE)
       resampler = av.AudioResampler("fltp", "stereo", 44_100, frame_size=1024)
-      for part in [*resampler.resample(spoken), *resampler.resample(None)]:
+      parts = collections.deque([*resampler.resample(spoken), *resampler.resample(None)])
+      for frame, time in zip(frames, times, strict=True):
+        while parts and parts[0].time <= time:
+          container.mux(sound.encode(parts.popleft()))
+        shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
+        shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
+        container.mux(picture.encode(shown))
+      container.mux(picture.encode())
+      for part in (*parts, None):
         container.mux(sound.encode(part))
-      container.mux(sound.encode())
     incomplete.rename(path)

@@ -88,7 +88,7 @@ class Utterance:
   """Speech and what the speaker's face did for it; F = T / FRAME frames at FRAME_RATE.
 
   Attributes:
-    samples: float32 [T] in [-1, 1], 16 kHz, as close to the lips.
+    samples: float32 [T], 16 kHz, as close to the lips; root mean square LEVEL.
     opening: of the mouth, float32 [F], 0 to about 1.
     spread: of the lips, float32 [F], -1 to 1.
     stress: float32 [F], 0 to 1.
@@ -109,7 +109,7 @@ class _Said:
   """A phone as it was said."""
 
   phone: Phone
-  seconds: float
+  frames: int
   effort: float  # about 1: loud and wide, or faint and narrow
   stress: float  # 0 or 1
   progress: float  # 0 to 1 through the phrase
@@ -127,9 +127,9 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
     rng: decides what is said, and how.
   """
   frames = len(mood)
-  said = _talk(voice.rate * (1 + 0.08 * mood.mean()), frames / FRAME_RATE + 1, rng)
   skipped = int(rng.integers(FRAME_RATE))  # begin anywhere
-  counts = [max(2, round(s.seconds * FRAME_RATE)) for s in said]
+  said = _talk(voice.rate * (1 + 0.08 * mood.mean()), skipped + frames, rng)
+  counts = [s.frames for s in said]
 
   def track(values, smoothing):
     steps = np.repeat(np.asarray(values, np.float32), counts, axis=0)
@@ -165,7 +165,7 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
 
 
 def record(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """Speech as a microphone in some room takes it down: float [T] to int16 [T].
+  """Speech as a microphone in some room takes it down, clipped: float [T] to int16 [T].
 
   The room echoes for 0.05 to 0.2 s, 12 to 25 dB below the speech; its noise is 33 to 48 dB below.
   """
@@ -181,26 +181,26 @@ def record(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   return (np.clip(heard * loudness, -1, 1) * 32767).round().astype(np.int16)
 
 
-def _talk(rate: float, seconds: float, rng: np.random.Generator) -> list[_Said]:
+def _talk(rate: float, frames: int, rng: np.random.Generator) -> list[_Said]:
   """Phrases of 4 to 12 syllables with pauses between them, for at least so long."""
+
+  def say(phone: Phone, slow: float, effort: float, stress: float, progress: float) -> _Said:
+    seconds = rng.uniform(*phone.seconds) * slow
+    return _Said(phone, max(2, round(seconds * FRAME_RATE)), effort, stress, progress)
+
   said: list[_Said] = []
   stretch = 5.0 / rate
-  total = 0.0
-  while total < seconds:
+  while sum(s.frames for s in said) < frames:
     count = int(rng.integers(4, 13))
     loud = rng.uniform(0.75, 1.1)
-    phrase = [_Said(PAUSE, rng.uniform(*PAUSE.seconds), 1.0, 0.0, 0.0)]
+    said.append(say(PAUSE, 1.0, 1.0, 0.0, 0.0))
     if rng.random() < 0.4:
-      phrase.append(_Said(BREATH, rng.uniform(*BREATH.seconds), 1.0, 0.0, 0.0))
+      said.append(say(BREATH, 1.0, 1.0, 0.0, 0.0))
     for i in range(count):
       stress = float(rng.random() < 0.35)
       effort = loud * (1.12 if stress else 0.9)
       slow = stretch * (1.3 if i == count - 1 else 1.15 if stress else 0.95)
-      for phone in _syllable(rng):
-        length = rng.uniform(*phone.seconds) * slow
-        phrase.append(_Said(phone, length, effort, stress, (i + 1) / count))
-    said += phrase
-    total += sum(s.seconds for s in phrase)
+      said += [say(phone, slow, effort, stress, (i + 1) / count) for phone in _syllable(rng)]
   return said
 
 

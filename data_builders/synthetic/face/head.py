@@ -148,7 +148,8 @@ class Head:
     """A layer [H, W, 4] as seen at positions x and y [h, w] when the head is turned.
 
     Each seen point is looked for by iteration: a point (a, b) of the plane that stands out by z is
-    seen at (a cos yaw + z sin yaw, b cos pitch + z sin pitch), after which the head tilts.
+    seen at (a cos yaw + z sin yaw, b cos pitch + z sin pitch), a little lower where the head is
+    bent, and then the head tilts.
     """
     cos, sin = float(np.cos(pose.roll)), float(np.sin(pose.roll))
     u = x * cos + (y - NECK) * sin

@@ -29,7 +29,7 @@ def backdrop(width: int, height: int, scale: float, seed: int) -> np.ndarray:
     at = rng.uniform([0, 0], [width, height])
     size = scale * np.exp(rng.uniform(np.log(0.15), np.log(1.2), 2))
     if rng.random() < 0.3:
-      cv2.circle(room, at.astype(int).tolist(), int(size[0] / 2), colour, -1, cv2.LINE_AA)
+      cv2.circle(room, at.astype(int).tolist(), int(size[0] / 2), colour, -1)
     else:
       corners = (at - size / 2).astype(int).tolist(), (at + size / 2).astype(int).tolist()
       cv2.rectangle(room, *corners, colour, -1)
