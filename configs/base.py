@@ -15,7 +15,7 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0  # of initialisation, shuffling, windows and dropout
   config.image_size = 128  # pixels, a power of two; paper: 128 (figure 6 also 64)
-  config.num_steps = 17_328  # the release's 200 epochs of 5,545 pairs
+  config.num_steps = 17_328  # the release's 200 epochs of 5,545 pairs at batch 64
   config.batch_size = 64  # over all devices; release
   config.ema_decay = 0.999  # ours: faces are drawn with averaged weights; 0: with the last ones
 

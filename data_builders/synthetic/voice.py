@@ -17,8 +17,9 @@ from wav2pix_jax import schema
 FRAME = 80  # samples (5 ms) from one shape of the vocal tract to the next
 FRAME_RATE = schema.SAMPLE_RATE // FRAME
 FFT = 512  # samples: a frame's 160 and 22 ms of ringing
-UPPER_FORMANTS = (3500.0, 4500.0, 5500.0, 6500.0, 7500.0)  # Hz; the lower three make the vowels
-BANDWIDTHS = (70.0, 90.0, 130.0, 200.0, 250.0, 300.0, 350.0, 400.0)  # Hz
+# Hz; the lower three make the vowels, the last two only lift what is below them
+UPPER_FORMANTS = (3500.0, 4500.0, 5500.0, 6500.0, 7500.0, 8500.0, 9500.0)
+BANDWIDTHS = (70.0, 90.0, 130.0, 200.0, 250.0, 300.0, 350.0, 400.0, 450.0, 500.0)  # Hz
 OPEN_QUOTIENT = 0.6  # share of a period in which the glottis is open
 LEVEL = 0.07  # root mean square of speech, over full scale
 
@@ -65,10 +66,10 @@ SONORANTS = {
   "j": Phone((290, 2150, 2950), 0.6, opening=0.2, spread=0.6),
 }
 FRICATIVES = {
-  "s": Phone(None, 0.0, 0.45, 6000, 1300, 0.14, 0.5, (0.07, 0.11)),
-  "f": Phone(None, 0.0, 0.20, 5500, 3500, 0.08, 0.1, (0.06, 0.10)),
-  "x": Phone(None, 0.0, 0.30, 2000, 900, 0.35, 0.1, (0.06, 0.10)),
-  "ch": Phone(None, 0.0, 0.45, 3800, 1100, 0.2, -0.4, (0.05, 0.08)),
+  "s": Phone(None, 0.0, 0.28, 6000, 1300, 0.14, 0.5, (0.07, 0.11)),
+  "f": Phone(None, 0.0, 0.12, 5500, 3500, 0.08, 0.1, (0.06, 0.10)),
+  "x": Phone(None, 0.0, 0.20, 2000, 900, 0.35, 0.1, (0.06, 0.10)),
+  "ch": Phone(None, 0.0, 0.30, 3800, 1100, 0.2, -0.4, (0.05, 0.08)),
 }
 STOPS = {  # each a closure, then a burst of noise
   "p": (Phone((400, 850, 2300), opening=0.0), 900.0),
@@ -79,8 +80,8 @@ STOPS = {  # each a closure, then a burst of noise
   "g": (Phone((300, 2000, 2300), 0.2, opening=0.3), 1900.0),
 }
 CODAS = {"n": SONORANTS["n"], "s": FRICATIVES["s"], "r": SONORANTS["r"], "l": SONORANTS["l"]}
-PAUSE = Phone(opening=0.0, spread=0.0, seconds=(0.15, 0.5))
-BREATH = Phone(None, 0.0, 0.03, 1800, 1200, 0.2, 0.0, (0.2, 0.35))
+PAUSE = Phone(opening=0.0, spread=0.0, seconds=(0.1, 0.35))
+BREATH = Phone(None, 0.0, 0.03, 1800, 1200, 0.2, 0.0, (0.15, 0.25))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +183,7 @@ def record(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _talk(rate: float, frames: int, rng: np.random.Generator) -> list[_Said]:
-  """Phrases of 4 to 12 syllables with pauses between them, for at least so long."""
+  """Phrases of 5 to 14 syllables with pauses between them, for at least so long."""
 
   def say(phone: Phone, slow: float, effort: float, stress: float, progress: float) -> _Said:
     seconds = rng.uniform(*phone.seconds) * slow
@@ -191,10 +192,10 @@ def _talk(rate: float, frames: int, rng: np.random.Generator) -> list[_Said]:
   said: list[_Said] = []
   stretch = 5.0 / rate
   while sum(s.frames for s in said) < frames:
-    count = int(rng.integers(4, 13))
+    count = int(rng.integers(5, 15))
     loud = rng.uniform(0.75, 1.1)
     said.append(say(PAUSE, 1.0, 1.0, 0.0, 0.0))
-    if rng.random() < 0.4:
+    if rng.random() < 0.3:
       said.append(say(BREATH, 1.0, 1.0, 0.0, 0.0))
     for i in range(count):
       stress = float(rng.random() < 0.35)
@@ -217,7 +218,7 @@ def _syllable(rng: np.random.Generator) -> list[Phone]:
   elif kind < 0.90:
     closure, centre = pick(STOPS)
     burst = dataclasses.replace(
-      closure, voiced=0.0, noise=0.5, centre=centre, width=1200.0, seconds=(0.010, 0.020)
+      closure, voiced=0.0, noise=0.35, centre=centre, width=1200.0, seconds=(0.010, 0.020)
     )
     onset = [closure, burst]
     if rng.random() < 0.15:
@@ -270,7 +271,8 @@ def _sound(
   for k, bandwidth in enumerate(BANDWIDTHS):
     base = formants[:, k] if k < 3 else UPPER_FORMANTS[k - 3]
     lift = 1 + (0.03 if k == 0 else 0.08) * mood
-    centre_k = np.float32(voice.tract * voice.formants[k]) * base * lift  # [F]
+    own = voice.formants[k] if k < len(voice.formants) else 1.0
+    centre_k = np.float32(voice.tract * own) * base * lift  # [F]
     square = np.square(centre_k)[:, None].astype(np.float32)
     damping = 1j * frequency * np.float32(bandwidth * voice.bandwidth)
     tract = tract * (square / (square - np.square(frequency) + damping))
