@@ -180,6 +180,8 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
       assert record[schema.SPEECH].shape == (schema.CLIP_SAMPLES,)
   assert sorted(units) == list(range(30))
   assert data.prepare(dataset).data_dir == builder.data_dir
+  listed = data.prepare(_synthetic(tmp_path, identities=4))
+  assert listed.builder_config is listed.BUILDER_CONFIGS[1]
   assert data.prepare(_synthetic(tmp_path, clips_per_identity=3, seed=5)).info.config_name == (
     "synthetic_3x3_32px_s5"
   )

@@ -106,9 +106,10 @@ def _builder(dataset: Any) -> tfds.core.DatasetBuilder:
 
 
 def _synthetic_config(dataset: Any) -> synthetic.SyntheticConfig:
-  return synthetic.config(
+  config = synthetic.config(
     dataset.identities, dataset.clips_per_identity, dataset.face_pixels, dataset.seed
   )
+  return synthetic.Builder.builder_configs.get(config.name, config)  # TFDS wants its own
 
 
 def _check(field: str, value: str, choices: tuple[str, ...]) -> None:
