@@ -69,6 +69,8 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
   try:
     with exclusively(Path(builder.data_dir).parent):
       builder = _builder(dataset)  # which another process may have prepared by now
+      if dataset.name == synthetic.SYNTHETIC:
+        tfds.disable_progress_bar()  # the builder has a better one
       published = dataset.name != synthetic.SYNTHETIC
       first_download = (
         published and not dataset.source and youtubers.URL not in (builder.url_infos or {})
