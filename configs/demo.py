@@ -1,4 +1,4 @@
-"""`base` for a laptop: ten synthetic speakers at 64 px in about ten minutes on two cores.
+"""`base` for a laptop: ten synthetic speakers at 64 px, in about ten minutes on two cores.
 
 python main.py --config=configs/demo.py
 """
