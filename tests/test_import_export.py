@@ -13,8 +13,8 @@ import parity_formula
 import pytest
 import safetensors.numpy
 
-from configs import base as base_config
 from configs import release as release_config
+from configs import youtubers as youtubers_config
 from wav2pix_jax import (
   audio,
   checkpoint,
@@ -65,7 +65,7 @@ def small_config(released, data_dir):
 @pytest.fixture(scope="module")
 def base_run(released, data_dir, tmp_path_factory):
   """A workdir with averaged weights that differ from the last."""
-  config = base_config.get_config()
+  config = youtubers_config.get_config()
   config.update_from_flattened_dict(conftest.TINY)
   config.num_steps = config.eval_every = config.save_every = 3
   config.dataset.source, config.dataset.data_dir = str(released.folder), str(data_dir)
