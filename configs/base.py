@@ -3,8 +3,7 @@
     python main.py --config=configs/base.py
 
 Every field stands here with its source: paper (ICASSP 2019), release (the published PyTorch code),
-or ours. The configs beside it change fields and
-nothing else.
+or ours. The configs beside it change fields and nothing else.
 """
 
 from ml_collections import ConfigDict

@@ -24,8 +24,8 @@ from wav2pix_jax.files import INCOMPLETE, exclusively, writing
 
 UNIFORM = "uniform"
 CENTRED = "centred"
-JITTER = schema.SAMPLE_RATE // 50  # samples to either side of a centred window, in training: a
-# mouth opens and shuts within a fifth of a second
+# Samples to either side of a centred window, in training; a mouth opens and shuts within 0.2 s.
+JITTER = schema.SAMPLE_RATE // 50
 
 _LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0}
 
@@ -63,15 +63,15 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
       cannot be written.
   """
   check(dataset)
+  published = dataset.name != synthetic.SYNTHETIC
   builder = _builder(dataset)
   if Path(builder.data_dir).exists():
     return builder
   try:
     with exclusively(Path(builder.data_dir).parent):
       builder = _builder(dataset)  # which another process may have prepared by now
-      if dataset.name == synthetic.SYNTHETIC:
+      if not published:
         tfds.disable_progress_bar()  # the builder has a better one
-      published = dataset.name != synthetic.SYNTHETIC
       first_download = (
         published and not dataset.source and youtubers.URL not in (builder.url_infos or {})
       )
@@ -85,9 +85,11 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
     RuntimeError,  # array_record's, where it cannot write
   ) as error:
     reason = str(error).partition("\n")[0]
-    advice = "make room there, or name another --config.dataset.data_dir"
-    if dataset.name != synthetic.SYNTHETIC:
-      advice = "where the download is what failed, name a copy with --config.dataset.source=PATH"
+    advice = (
+      "where the download is what failed, name a copy with --config.dataset.source=PATH"
+      if published
+      else "make room there, or name another --config.dataset.data_dir"
+    )
     raise UserError(
       f"dataset {builder.info.full_name} could not be prepared in {dataset.data_dir} ({reason}); "
       f"{advice}."

@@ -38,13 +38,13 @@ def check(config: ConfigDict) -> None:
       raise UserError(f"{field} is {config[field]}; it must be at least 1.")
   if not 0 <= config.ema_decay < 1:
     raise UserError(f"ema_decay is {config.ema_decay}; it must be from 0 (none) to below 1.")
-  model = config.model
-  draws_differ = model.dropout and (model.dropout_embedding or model.dropout_layers)
   if config.dataset.name == "synthetic" and config.image_size > config.dataset.face_pixels:
     raise UserError(
       f"image_size is {config.image_size}, but synthetic faces are drawn with "
       f"{config.dataset.face_pixels} pixels; set --config.dataset.face_pixels={config.image_size}."
     )
+  model = config.model
+  draws_differ = model.dropout and (model.dropout_embedding or model.dropout_layers)
   if config.loss.energy_score and not draws_differ:
     raise UserError(
       "loss.energy_score compares two draws, which are the same without dropout; set it to False, "

@@ -5,18 +5,14 @@ smile can be told from it. Needs the extra `eval`.
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
-import dlib
 import numpy as np
 import tqdm
 from scipy import signal
-from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from data_builders.synthetic import clips, video, voice
 from data_builders.synthetic.face.head import View
@@ -24,6 +20,15 @@ from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import TEN, Person, people
 from data_builders.synthetic.workers import workers
 from wav2pix_jax import schema
+
+try:
+  import dlib
+  from sklearn.kernel_ridge import KernelRidge
+  from sklearn.linear_model import LogisticRegression, RidgeCV
+  from sklearn.pipeline import make_pipeline
+  from sklearn.preprocessing import StandardScaler
+except ModuleNotFoundError as error:
+  sys.exit(f"error: {error.name} is not installed; pip install -e '.[eval]'")
 
 FRAMES = {"ten people": 40, "forty random people": 12}  # of each
 LEARNED, HELD_OUT = 160, 40  # utterances of each
