@@ -272,6 +272,16 @@ def test_a_video_says_what_its_truth_says(tmp_path, rate):
   assert np.corrcoef(heard[:length], spoken[:length])[0, 1] > 0.99
 
 
+def test_a_video_that_fails_leaves_nothing(tmp_path):
+  def frames():
+    yield np.zeros((video.HEIGHT, video.WIDTH, 3), np.uint8)
+    raise ValueError("the second frame fails")
+
+  with pytest.raises(ValueError, match="the second"):
+    video.write_video(tmp_path / "a.mp4", frames(), np.array([0, 0.1]), np.zeros(3200, np.int16))
+  assert not list(tmp_path.iterdir())
+
+
 def test_the_command_writes_videos_and_goes_on_where_it_was_stopped(tmp_path, capsys):
   command = [f"--out={tmp_path}", "--identities=2", "--videos=1", "--seconds=1", "--fps=10"]
   assert main(command) == 0

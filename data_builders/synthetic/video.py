@@ -115,25 +115,29 @@ def write_video(
   incomplete = path.with_name(f"{path.name}.{INCOMPLETE}")
   with writing(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(str(incomplete), "w", format="mp4") as container:
-      picture = container.add_stream("libx264", rate=25)
-      picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-      picture.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
-      picture.codec_context.time_base = Fraction(1, CLOCK)
-      sound = container.add_stream("aac", rate=44_100, layout="stereo")
-      sound.bit_rate = 128_000
-      spoken = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
-      spoken.sample_rate, spoken.pts = schema.SAMPLE_RATE, 0
-      spoken.time_base = Fraction(1, schema.SAMPLE_RATE)
-      resampler = av.AudioResampler("fltp", "stereo", 44_100, frame_size=1024)
-      parts = collections.deque([*resampler.resample(spoken), *resampler.resample(None)])
-      for frame, time in zip(frames, times, strict=True):
-        while parts and parts[0].time <= time:
-          container.mux(sound.encode(parts.popleft()))
-        shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
-        container.mux(picture.encode(shown))
-      container.mux(picture.encode())
-      for part in (*parts, None):
-        container.mux(sound.encode(part))
+    try:
+      with av.open(str(incomplete), "w", format="mp4") as container:
+        picture = container.add_stream("libx264", rate=25)
+        picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        picture.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
+        picture.codec_context.time_base = Fraction(1, CLOCK)
+        sound = container.add_stream("aac", rate=44_100, layout="stereo")
+        sound.bit_rate = 128_000
+        spoken = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
+        spoken.sample_rate, spoken.pts = schema.SAMPLE_RATE, 0
+        spoken.time_base = Fraction(1, schema.SAMPLE_RATE)
+        resampler = av.AudioResampler("fltp", "stereo", 44_100, frame_size=1024)
+        parts = collections.deque([*resampler.resample(spoken), *resampler.resample(None)])
+        for frame, time in zip(frames, times, strict=True):
+          while parts and parts[0].time <= time:
+            container.mux(sound.encode(parts.popleft()))
+          shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
+          shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
+          container.mux(picture.encode(shown))
+        container.mux(picture.encode())
+        for part in (*parts, None):
+          container.mux(sound.encode(part))
+    except BaseException:
+      incomplete.unlink(missing_ok=True)
+      raise
     incomplete.rename(path)
