@@ -15,6 +15,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from wav2pix_jax.allocator import keep_freed_memory
 from wav2pix_jax.errors import UserError
 
 MODES = {  # and the flags that go with each
@@ -50,6 +51,7 @@ def main(argv: list[str]) -> None:
   """
   if argv[1:]:
     raise UserError(f"unexpected argument {argv[1]!r}; flags begin with --, see --help.")
+  keep_freed_memory()
   cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "wav2pix_jax", "compiled").expanduser()
   os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache))
   os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")

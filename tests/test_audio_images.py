@@ -90,6 +90,23 @@ def test_the_loudest_int16_survives():
   assert np.abs(audio.normalise_peak(window)).max() == 1
 
 
+def test_gains_are_those_asked_for_at_their_frequencies():
+  time = np.arange(16_000) / 16_000
+  for decibels, hertz in zip((3.0, -6.0, 12.0), (50, 632, 8000 - 1e-3), strict=True):
+    tone = np.sin(2 * np.pi * round(hertz) * time + 1)
+    gain = audio.equalise(tone, (3.0, -6.0, 12.0)).std() / tone.std()
+    assert 20 * np.log10(gain) == pytest.approx(decibels, abs=0.02)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_noise_falls_with_frequency_as_asked(slope):
+  noise = audio.coloured_noise(64_000, slope, np.random.default_rng(0))
+  assert noise.std() == pytest.approx(1)
+  power = np.square(np.abs(np.fft.rfft(noise)))  # bins of 1/4 Hz
+  low, high = power[1600:2400].mean(), power[16_000:24_000].mean()  # around 500 Hz and 5 kHz
+  assert 10 * np.log10(low / high) == pytest.approx(20 * slope, abs=0.6)
+
+
 def test_distorted_speech_is_still_that_speech():
   tone = _tone(16_000)
   rng = np.random.default_rng(0)

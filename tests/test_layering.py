@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-  {"wav2pix_jax", "errors", "schema", "files", "audio", "images"},
+  {"wav2pix_jax", "errors", "schema", "files", "audio", "images", "allocator"},
   {"losses", "models"},
   {"state", "data", "parallel", "stopping"},
   {

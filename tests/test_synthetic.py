@@ -146,6 +146,28 @@ def test_the_mouth_is_shut_in_silence_and_open_in_loud_vowels():
   assert opening[loudness > np.quantile(loudness, 0.8)].mean() > 0.4
 
 
+def test_everybody_is_heard_through_a_microphone_of_their_own():
+  said = _said(identity.TEN[0]).samples
+  assert len({person.microphone for person in identity.people(30)}) == 30
+  flat, coloured = (
+    voice.record(said, microphone, np.random.default_rng(1)).astype(float)
+    for microphone in (identity.Microphone(noise=-90), identity.TEN[0].microphone)
+  )
+  assert coloured.std() == pytest.approx(flat.std(), rel=0.01)
+  frequency, before = filters.welch(flat, schema.SAMPLE_RATE, nperseg=1024)
+  _, after = filters.welch(coloured, schema.SAMPLE_RATE, nperseg=1024)
+  gain = 10 * np.log10(after / before)
+  points = np.geomspace(50, 8000, 8)[3:6]  # where speech is louder than noise
+  heard = np.interp(points, frequency, gain)
+  wanted = np.array(identity.TEN[0].microphone.gains[3:6])
+  assert heard - heard.mean() == pytest.approx(wanted - wanted.mean(), abs=1.5)
+
+
+def test_silence_is_recorded_as_silence():
+  nothing = np.zeros(schema.CLIP_SAMPLES, np.float32)
+  assert not voice.record(nothing, identity.Microphone(), np.random.default_rng(0)).any()
+
+
 def test_utterances_are_as_long_as_asked():
   for seed in range(200):
     rng = np.random.default_rng(seed)

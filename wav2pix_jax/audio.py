@@ -91,15 +91,29 @@ def distort(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   """
   if rng.random() > 0.8:
     return window.astype(np.float32)
-  length = len(window)
-  frequency = np.fft.rfftfreq(length, 1 / schema.SAMPLE_RATE).clip(min=50)
-  points = np.geomspace(50, schema.SAMPLE_RATE / 2, 8)
-  decibels = np.interp(np.log(frequency), np.log(points), rng.normal(0, 6, len(points)))
-  speech = np.fft.irfft(np.fft.rfft(window) * 10 ** (decibels / 20), length)
-  colour = frequency ** -rng.uniform(0, 1)
-  noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * colour, length)
-  loudness = speech.std() * 10 ** (-rng.uniform(5, 40) / 20)
-  return (speech + noise * loudness / noise.std()).astype(np.float32)
+  speech = equalise(window, rng.normal(0, 6, 8))
+  noise = coloured_noise(len(window), rng.uniform(0, 1), rng)
+  return (speech + noise * speech.std() * 10 ** (-rng.uniform(5, 40) / 20)).astype(np.float32)
+
+
+def equalise(speech: np.ndarray, decibels: Sequence[float] | np.ndarray) -> np.ndarray:
+  """Speech filtered by gains at frequencies of equal ratio from 50 Hz to 8 kHz: float [T]."""
+  hertz = _hertz(len(speech))
+  points = np.geomspace(50, schema.SAMPLE_RATE / 2, len(decibels))
+  gains = 10 ** (np.interp(np.log(hertz), np.log(points), decibels) / 20)
+  return np.fft.irfft(np.fft.rfft(speech) * gains, len(speech))
+
+
+def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.ndarray:
+  """Noise, amplitude falling as frequency^-slope, root mean square 1: float [length]."""
+  spectrum = np.fft.rfft(rng.standard_normal(length)) * _hertz(length) ** -slope
+  noise = np.fft.irfft(spectrum, length)
+  return noise / noise.std()
+
+
+def _hertz(length: int) -> np.ndarray:
+  """Frequencies of a spectrum, those below 50 Hz taken for that."""
+  return np.fft.rfftfreq(length, 1 / schema.SAMPLE_RATE).clip(min=50)
 
 
 def condition(window: np.ndarray, steps: Sequence[str]) -> np.ndarray:

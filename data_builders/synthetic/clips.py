@@ -50,7 +50,7 @@ def make_clip(person: Person, number: int, size: int, seed: int) -> Clip:
   view = View(size, size, scale, x, y - MIDDLE * scale)
   head = head_of(person, OVERSAMPLING * size / SIDE)
   face = head.render(pose, random_scene(rng), view, rng)
-  return Clip(number, face, voice.record(said.samples, rng), pose)
+  return Clip(number, face, voice.record(said.samples, person.microphone, rng), pose)
 
 
 def say(person: Person, number: int, seed: int) -> tuple[Utterance, Pose, np.random.Generator]:

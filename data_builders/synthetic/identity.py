@@ -1,4 +1,4 @@
-"""Who speaks: ten fixed people, and as many others as one likes. A person is a face and a voice."""
+"""Who speaks: ten fixed people, and as many others as one likes: faces, voices, microphones."""
 
 import dataclasses
 
@@ -119,8 +119,23 @@ class Voice:
 
 
 @dataclasses.dataclass(frozen=True)
+class Microphone:
+  """What somebody's microphone, always the same one, makes of sound.
+
+  Attributes:
+    gains: dB, at eight frequencies of equal ratio from 50 Hz to 8 kHz.
+    noise: dB, how loud it hisses or hums below the speech.
+    rumble: exponent with which that noise falls with frequency; 0 is white, 1 pink and beyond.
+  """
+
+  gains: tuple[float, ...] = (0.0,) * 8
+  noise: float = -40.0
+  rumble: float = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
 class Person:
-  """A face and a voice under one name.
+  """A face, a voice and a microphone under one name.
 
   Attributes:
     name: unique among the people of a dataset.
@@ -128,6 +143,7 @@ class Person:
     seed: of what has no field: strands of hair, pores, freckles, at each resolution others.
     face: how they look.
     voice: how they sound.
+    microphone: what they film themselves with.
   """
 
   name: str
@@ -135,6 +151,7 @@ class Person:
   seed: int
   face: Face
   voice: Voice
+  microphone: Microphone
 
 
 def people(count: int, seed: int = 0) -> list[Person]:
@@ -160,6 +177,11 @@ def random_identity(rng: np.random.Generator, gender: str) -> Person:
     seed=int(rng.integers(1 << 30)),
     face=_random_face(rng, gender == MALE),
     voice=_random_voice(rng, gender == MALE),
+    microphone=Microphone(
+      gains=tuple(rng.normal(0, 7, 8).tolist()),
+      noise=rng.uniform(-40, -22),
+      rumble=rng.uniform(0, 1),
+    ),
   )
 
 
@@ -257,6 +279,9 @@ TEN = (
       roughness=0.006,
       rate=5.4,
     ),
+    microphone=Microphone(
+      gains=(1.0, -2.0, -6.0, -7.0, -8.0, 7.0, -7.0, -8.0), noise=-38.0, rumble=0.0
+    ),
   ),
   Person(
     name="bea",
@@ -294,6 +319,9 @@ TEN = (
       hiss=1.12,
       rate=5.0,
     ),
+    microphone=Microphone(
+      gains=(3.0, -1.0, -2.0, 8.0, -9.0, -8.0, -9.0, -9.0), noise=-36.0, rumble=0.3
+    ),
   ),
   Person(
     name="carla",
@@ -325,6 +353,9 @@ TEN = (
       roughness=0.012,
       hiss=0.92,
       rate=5.1,
+    ),
+    microphone=Microphone(
+      gains=(-1.0, -2.0, 1.0, 8.0, 9.0, -7.0, 7.0, -7.0), noise=-22.0, rumble=0.0
     ),
   ),
   Person(
@@ -362,6 +393,9 @@ TEN = (
       hiss=1.03,
       rate=4.6,
     ),
+    microphone=Microphone(
+      gains=(-5.0, 0.0, 2.0, 7.0, 9.0, -9.0, -9.0, 8.0), noise=-32.0, rumble=0.9
+    ),
   ),
   Person(
     name="elsa",
@@ -398,6 +432,9 @@ TEN = (
       hiss=0.87,
       rate=5.7,
     ),
+    microphone=Microphone(
+      gains=(3.0, -4.0, 2.0, -9.0, -6.0, -8.0, 8.0, -9.0), noise=-24.0, rumble=0.6
+    ),
   ),
   Person(
     name="fran",
@@ -433,6 +470,9 @@ TEN = (
       roughness=0.012,
       rate=5.2,
     ),
+    microphone=Microphone(
+      gains=(-1.0, 0.0, 1.0, 7.0, -9.0, -8.0, 8.0, 7.0), noise=-30.0, rumble=0.0
+    ),
   ),
   Person(
     name="gil",
@@ -463,6 +503,9 @@ TEN = (
       roughness=0.006,
       hiss=1.10,
       rate=5.6,
+    ),
+    microphone=Microphone(
+      gains=(3.0, 2.0, -1.0, -9.0, 9.0, 10.0, -6.0, 9.0), noise=-26.0, rumble=0.3
     ),
   ),
   Person(
@@ -497,6 +540,9 @@ TEN = (
       hiss=0.88,
       rate=4.7,
     ),
+    microphone=Microphone(
+      gains=(1.0, 0.0, -3.0, -9.0, 7.0, -9.0, 9.0, 6.0), noise=-34.0, rumble=0.6
+    ),
   ),
   Person(
     name="ivan",
@@ -528,6 +574,9 @@ TEN = (
       roughness=0.010,
       hiss=0.98,
       rate=4.9,
+    ),
+    microphone=Microphone(
+      gains=(-1.0, -4.0, 1.0, 10.0, -10.0, 6.0, 7.0, -9.0), noise=-28.0, rumble=0.3
     ),
   ),
   Person(
@@ -565,6 +614,9 @@ TEN = (
       roughness=0.024,
       hiss=0.94,
       rate=4.4,
+    ),
+    microphone=Microphone(
+      gains=(5.0, 1.0, -2.0, -8.0, 8.0, -8.0, -7.0, -8.0), noise=-40.0, rumble=0.9
     ),
   ),
 )

@@ -17,7 +17,7 @@ from scipy import signal
 from data_builders.synthetic import clips, video, voice
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
-from data_builders.synthetic.identity import TEN, Person, people
+from data_builders.synthetic.identity import TEN, Microphone, Person, people
 from data_builders.synthetic.workers import workers
 from wav2pix_jax import schema
 
@@ -40,7 +40,7 @@ NEAR = 6  # spectra (60 ms) before and after an instant, which tell of the mouth
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-  """An utterance of 4 s as a listener has it, and what the face did in its middle."""
+  """An utterance of 4 s, through one microphone for all, and what the face did in its middle."""
 
   person: int
   spectra: np.ndarray  # log-mel, float32 [T, BANDS], one each HOP samples
@@ -104,7 +104,7 @@ def _hear(job: tuple[Person, int, int]) -> Heard:
   person, label, number = job
   said, pose, rng = clips.say(person, number, SEED)
   seconds = said.pitch.reshape(schema.CLIP_SECONDS, -1)
-  spectra = _log_mel(voice.record(said.samples, rng))
+  spectra = _log_mel(voice.record(said.samples, Microphone(), rng))
   return Heard(label, spectra, np.log(seconds).mean(1), pose.opening, pose.smile)
 
 

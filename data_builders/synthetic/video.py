@@ -76,7 +76,7 @@ def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: 
   rng = np.random.default_rng([person.seed, number])
   frames = int(np.ceil(seconds * voice.FRAME_RATE))
   said = voice.speak(person.voice, talk.mood(frames, rng), rng)
-  speech = voice.record(said.samples, rng)
+  speech = voice.record(said.samples, person.microphone, rng)
   times = np.round(frame_times(rate, seconds, rng) * CLOCK) / CLOCK
   poses = talk.poses(said, times, rng)
   scene = random_scene(rng)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft, ndimage, signal
 
-from data_builders.synthetic.identity import Voice
-from wav2pix_jax import schema
+from data_builders.synthetic.identity import Microphone, Voice
+from wav2pix_jax import audio, schema
 
 FRAME = 80  # samples (5 ms) from one shape of the vocal tract to the next
 FRAME_RATE = schema.SAMPLE_RATE // FRAME
@@ -165,20 +165,20 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
   )
 
 
-def record(speech: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def record(speech: np.ndarray, microphone: Microphone, rng: np.random.Generator) -> np.ndarray:
   """Speech as a microphone in some room takes it down, clipped: float [T] to int16 [T].
 
-  The room echoes for 0.05 to 0.2 s, 12 to 25 dB below the speech; its noise is 33 to 48 dB below.
+  The room echoes for 0.05 to 0.2 s, 12 to 25 dB below the speech.
   """
   seconds = rng.uniform(0.05, 0.2)
   length = int(seconds * schema.SAMPLE_RATE)
   echo = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
   echo *= 10 ** (-rng.uniform(12, 25) / 20) / np.sqrt(np.square(echo).sum())
   heard = speech + signal.fftconvolve(speech, echo)[: len(speech)]
-  colour = np.array([1, -rng.uniform(0.5, 0.95)])  # the higher, the more of a rumble
-  noise = signal.lfilter([1], colour, rng.standard_normal(len(speech)))
-  heard += noise * (heard.std() / noise.std() * 10 ** (-rng.uniform(33, 48) / 20))
-  loudness = 10 ** (rng.normal(0, 3) / 20)
+  heard = audio.equalise(heard, microphone.gains)
+  noise = audio.coloured_noise(len(speech), microphone.rumble, rng)
+  heard += noise * heard.std() * 10 ** ((microphone.noise + rng.normal(0, 2)) / 20)
+  loudness = LEVEL / (heard.std() + 1e-6) * 10 ** (rng.normal(0, 3) / 20)
   return (np.clip(heard * loudness, -1, 1) * 32767).round().astype(np.int16)
 
 
