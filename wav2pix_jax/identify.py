@@ -22,8 +22,10 @@ from wav2pix_jax import data, images, schema, tensor_files
 from wav2pix_jax.files import exclusively, write_whole
 from wav2pix_jax.models.face_classifier import FaceClassifier
 
-RECIPE = 1  # to be raised with any change to how it learns: what is cached is then of no use
-EPOCHS, LEAST_STEPS, MOST_STEPS, BATCH, RATE = 12, 150, 2_000, 64, 1e-3
+RECIPE = 2  # to be raised with any change to how it learns: what is cached is then of no use
+BATCH, RATE = 64, 1e-3
+# Ten people take 600 steps: after 300 it names 97.5% of held-out synthetic faces, then 100%.
+EPOCHS, STEPS_FOR_EACH, LEAST_STEPS, MOST_STEPS = 12, 60, 150, 2_000
 LARGEST = 64  # pixels; larger faces are averaged down to it
 DEVIATION = "deviation"
 
@@ -79,8 +81,10 @@ def learn(records: data.Records) -> dict[str, Any]:
     records: real training faces, of everybody whom it is to tell apart.
   """
   size = min(records.faces.shape[1], LARGEST)
-  net = FaceClassifier(int(records.identity.max()) + 1)
-  steps = min(max(EPOCHS * len(records) // BATCH, LEAST_STEPS), MOST_STEPS)
+  people = int(records.identity.max()) + 1
+  net = FaceClassifier(people)
+  least = max(STEPS_FOR_EACH * people, LEAST_STEPS)
+  steps = min(max(EPOCHS * len(records) // BATCH, least), MOST_STEPS)
   optimizer = optax.adam(optax.cosine_decay_schedule(RATE, steps))
   variables: Any = net.init(jax.random.key(0), jnp.zeros((1, size, size, 3)), False)
   opt_state = optimizer.init(variables["params"])
