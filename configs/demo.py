@@ -12,7 +12,7 @@ def get_config() -> ConfigDict:
   """`base`, smaller."""
   config = base.get_config()
   config.image_size = 64
-  config.num_steps = 3_400
+  config.num_steps = 3_200
   config.batch_size = 16
   config.model.encoder_widths = (16, 32, 64, 128, 256, 512)
   config.model.generator_width = 32
