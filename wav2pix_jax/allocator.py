@@ -9,9 +9,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 def keep_freed_memory() -> None:
   """Large arrays that were freed stay with the process, for the next ones.
 
-  By default glibc returns each to the system, and a training step's arrays are cleared by the
-  kernel again and again: a third of the time on two cores (measured at 64 px: 109 faces/s with
-  this, 89 without). To be called before there are threads; does nothing without glibc.
+  By default glibc returns each to the system, and the kernel clears a training step's arrays
+  again and again (measured on two cores, the demo: 109 faces/s with this, 89 without). To be
+  called before there are threads; does nothing without glibc.
   """
   try:
     mallopt = ctypes.CDLL(None).mallopt
