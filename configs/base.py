@@ -37,7 +37,6 @@ def get_config() -> ConfigDict:
   model.encoder_hidden = 256  # paper
   model.embedding = 128  # paper
   model.encoder_batch_norm = True  # release
-  model.encoder_he_init = True  # ours: running statistics keep up; release: N(0, 0.02)
   model.normalise_embedding = True  # ours: both networks hear the speech from the first step
   model.classifier_hidden = 200  # release
   model.classifier_batch_norm = False  # ours: plain logits; the release normalises both layers

@@ -14,5 +14,4 @@ def get_config() -> ConfigDict:
   config.dataset.name = "clean"  # leak-free; `released` is the published split, which leaks
   config.dataset.distort = True  # or their few recordings are learned
   config.dataset.window_offset = "uniform"  # their instants are not exact
-  config.model.encoder_he_init = False  # two voices are learned faster from the release's start
   return config

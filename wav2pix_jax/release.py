@@ -329,7 +329,6 @@ def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
       hidden=_size(state_dict, f"{ENCODER}.fc.0.weight", 0, 256),
       embedding=_size(state_dict, f"{ENCODER}.fc.4.weight", 0, 128),
       batch_norm=True,
-      he_init=False,
       normalise=False,
     ),
     AuxiliaryClassifier(

@@ -123,8 +123,7 @@ class Microphone:
   """What somebody's microphone, always the same one, makes of sound.
 
   Those of the ten are as unlike as five frequencies, each raised or lowered, can be. A network on
-  samples learns them before the voices (measured: without, it names four of ten after as long as
-  it takes to name nine).
+  samples learns them long before the voices (measured).
 
   Attributes:
     gains: dB, at eight frequencies of equal ratio from 50 Hz to 8 kHz.

@@ -63,7 +63,6 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         hidden=model.encoder_hidden,
         embedding=model.embedding,
         batch_norm=model.encoder_batch_norm,
-        he_init=model.encoder_he_init,
         normalise=model.normalise_embedding,
         axis_name=axis_name,
       ),

@@ -111,19 +111,17 @@ class Conv(nn.Module):
     kernel_shape: as that function's docstring gives it.
     use_bias: one number per output channel, from 0.
     spectral_norm: as above.
-    kernel_init: where the kernel starts.
   """
 
   convolve: Callable[[Array, Array], Array]
   kernel_shape: tuple[int, ...]
   use_bias: bool = False
   spectral_norm: bool = False
-  kernel_init: nn.initializers.Initializer = RELEASE_INIT
 
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
     """The convolution of x; shapes stand with the function."""
-    kernel = self.param("kernel", self.kernel_init, self.kernel_shape)
+    kernel = self.param("kernel", RELEASE_INIT, self.kernel_shape)
     if self.spectral_norm:
       kernel = self._divided_by_sigma(kernel, train)
     x = self.convolve(x, kernel)

@@ -25,9 +25,6 @@ class SpeechEncoder(nn.Module):
     hidden: width of the first dense layer.
     embedding: width of the second, and of the embedding.
     batch_norm: after every convolution (release), or nowhere (paper).
-    he_init: kernels start as He et al. (2015) have them. From the release's N(0, 0.02) they change
-      faster than batch norm's running statistics follow: held-out accuracy of the classifier
-      swings between 15% and 55% from one look to the next (measured).
     normalise: divide the embedding by its root mean square. Generator and discriminator then hear
       it from the first step, where the release's initial weights make it a thirtieth (measured).
     axis_name: the devices whose batch is normalised together.
@@ -37,7 +34,6 @@ class SpeechEncoder(nn.Module):
   hidden: int
   embedding: int
   batch_norm: bool
-  he_init: bool
   normalise: bool
   axis_name: str | None = None
 
@@ -46,11 +42,9 @@ class SpeechEncoder(nn.Module):
     """Embedding float32 [B, embedding] of conditioned speech float32 [B, T]."""
     # fmt: off
     x = speech[..., None]                                   # [B, T, 1]
-    init = nn.initializers.he_normal() if self.he_init else layers.RELEASE_INIT
     for i, width in enumerate(self.widths):
       shape = (15, x.shape[-1], width)
-      conv = layers.Conv(layers.conv_15_stride_4, shape, True, kernel_init=init, name=f"conv{i}")
-      x = conv(x, train)
+      x = layers.Conv(layers.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x, train)
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       x = nn.leaky_relu(x, LEAKY_SLOPE)                     # [B, (T - 2) // 4 + 1, width]
