@@ -10,8 +10,7 @@ def keep_freed_memory() -> None:
   """Large arrays that were freed stay with the process, for the next ones.
 
   By default glibc returns each to the system, and the kernel clears a training step's arrays
-  again and again (measured on two cores, the demo: 109 faces/s with this, 89 without). To be
-  called before there are threads; does nothing without glibc.
+  again and again. To be called before there are threads; does nothing without glibc.
   """
   try:
     mallopt = ctypes.CDLL(None).mallopt
