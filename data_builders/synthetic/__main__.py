@@ -10,7 +10,7 @@ import tqdm
 
 from data_builders.synthetic import video
 from data_builders.synthetic.identity import Person, people
-from data_builders.synthetic.workers import workers
+from data_builders.workers import workers
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.files import exclusively, write_whole
 

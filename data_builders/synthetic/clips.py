@@ -11,7 +11,7 @@ from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, random_scene
 from data_builders.synthetic.identity import Person
 from data_builders.synthetic.voice import Utterance
-from data_builders.synthetic.workers import workers
+from data_builders.workers import workers
 from wav2pix_jax import schema
 
 OVERSAMPLING = 1.15  # pixels of the canvas for one of the picture

@@ -1,0 +1,75 @@
+"""From channels to curated clips: python -m data_builders.prepare VERB --help."""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+from data_builders.prepare import clips, cut
+from wav2pix_jax.errors import UserError
+
+
+def main(arguments: list[str] | None = None) -> int:
+  """The command.
+
+  Returns:
+    0 where all is well; 1 where some of it has problems, which are listed, and the rest was done;
+    2 for a mistake, with one line; 130 for Ctrl-C.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+      stream.reconfigure(errors="backslashreplace")  # names of files can be anything
+  parser = _parser()
+  wanted, others = parser.parse_known_args(arguments)
+  if others and not getattr(wanted, "runner", None):
+    parser.error(f"unrecognized arguments: {' '.join(others)}")
+  try:
+    return wanted.verb(wanted, others)
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  except KeyboardInterrupt:
+    print("stopped; the same command goes on with what is missing.", file=sys.stderr)
+    return 130
+
+
+def _clips(wanted: argparse.Namespace, beam_flags: list[str]) -> int:
+  settings = cut.Settings(wanted.rate, wanted.confidence, wanted.frames)
+  run = clips.run_here
+  reports = clips.make(wanted.videos, wanted.out, settings, run)
+  print(clips.summary(reports, wanted.out))
+  return int(any(report.problem for report in reports))
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(prog="python -m data_builders.prepare", description=__doc__)
+  verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+  verb = verbs.add_parser("clips", help="videos to clips: faces and the speech around them")
+  verb.set_defaults(verb=_clips)
+  verb.add_argument(
+    "--videos", type=Path, required=True, help="folder with a folder of videos for each identity"
+  )
+  verb.add_argument("--out", type=Path, required=True, help="folder for the clips")
+  verb.add_argument(
+    "--rate", type=_rate, default=1.0, help="faces looked for, each second (default 1)"
+  )
+  verb.add_argument(
+    "--confidence", type=float, default=3.0, help="of the detector, at least (default 3)"
+  )
+  verb.add_argument("--frames", action="store_true", help="keep whole pictures too")
+  return parser
+
+
+def _rate(text: str) -> float:
+  try:
+    rate = float(text)
+  except ValueError:
+    rate = math.nan
+  if not 0 < rate <= 60:
+    raise argparse.ArgumentTypeError(f"{text!r} is not a rate above 0, up to 60")
+  return rate
+
+
+if __name__ == "__main__":
+  sys.exit(main())
