@@ -84,8 +84,8 @@ def summary(reports: Sequence[cut.Report], out: Path) -> str:
   clips, hours = sum(identities.values()), sum(report.seconds for report in reports) / 3600
   several = sum(report.several for report in reports)
   lines = [
-    f"{len(reports):,} videos of {len(identities):,} identities, {hours:.2f} hours: {clips:,} clips "
-    f"in {sum(report.looked_at for report in reports):,} pictures looked at."
+    f"{len(reports):,} videos of {len(identities):,} identities, {hours:.2f} hours: {clips:,} "
+    f"clips in {sum(report.looked_at for report in reports):,} pictures looked at."
   ]
   if several:
     lines.append(f"{several:,} pictures have several faces; the most confident was kept.")

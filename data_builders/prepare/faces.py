@@ -1,4 +1,4 @@
-"""The most confident face of a picture, by OpenCV's Haar cascade as the paper has it (section 3)."""
+"""The most confident face of a picture, by OpenCV's Haar cascade, as in the paper (section 3)."""
 
 import dataclasses
 import functools

@@ -75,7 +75,7 @@ def read(path: Path) -> list[Clip]:
   for number, line in enumerate(lines, 1):
     try:
       clips.append(from_json(json.loads(line)))
-    except (ValueError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
       raise UserError(
         f"{path}, line {number}: not a clip ({error}); python -m data_builders.prepare clips "
         "makes the file anew."
@@ -87,7 +87,7 @@ def from_json(fields: dict[str, Any]) -> Clip:
   """A clip of a line's fields.
 
   Raises:
-    TypeError: fields that are missing, or not a clip's.
+    KeyError, TypeError, ValueError: fields that are missing, or not a clip's.
   """
-  clip = Clip(**fields)
-  return dataclasses.replace(clip, box=tuple(clip.box))
+  left, top, width, height = fields["box"]
+  return Clip(**fields | {"box": (left, top, width, height)})

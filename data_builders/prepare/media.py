@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import cv2
@@ -93,7 +94,7 @@ def read(path: Path) -> Contents:
           continue
         try:
           for frame in packet.decode():
-            pieces.add(frame)
+            pieces.add(cast(av.AudioFrame, frame))
         except av.error.InvalidDataError:
           broken += 1
       pieces.end_piece()
@@ -116,7 +117,7 @@ def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Pictur
   Raises:
     UnusableError: the file cannot be read any more.
   """
-  found = set()
+  found: set[int] = set()
   for skip in (True, False):
     left = set(wanted) - found
     if not left:
@@ -157,9 +158,9 @@ class Picture:
     return self._seen("rgb24")
 
   def _seen(self, form: str) -> np.ndarray:
-    pixels = self._frame.to_ndarray(format=form)
+    pixels: np.ndarray = self._frame.to_ndarray(format=form)
     if self._width != self._frame.width:
-      pixels = cv2.resize(pixels, (self._width, self._frame.height))
+      pixels = np.asarray(cv2.resize(pixels, (self._width, self._frame.height)))
     return np.ascontiguousarray(np.rot90(pixels, self._frame.rotation // 90))
 
 
@@ -224,7 +225,7 @@ def _streams(
     raise UnusableError("no pictures")
   if not isinstance(sound, av.AudioStream):
     raise UnusableError("no sound")
-  picture.thread_count = sound.thread_count = 1  # videos go in parallel
+  picture.codec_context.thread_count = 1  # videos go in parallel
   return picture, sound
 
 

@@ -12,8 +12,9 @@ from wav2pix_jax.files import write_whole
 
 IDENTITIES = "identities.csv"
 NAME, GENDER = "Name", "Gender"
-SUFFIXES = frozenset(
-  ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+SUFFIXES = (
+  *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
+  *(".ogv", ".ts", ".webm", ".wmv"),
 )
 
 
