@@ -113,6 +113,6 @@ def _settle(out: Path, settings: cut.Settings) -> None:
 def _remove_all_but(out: Path, found: Sequence[videos.Video]) -> None:
   """Removes what was cut of videos that are gone."""
   kept = {cut.folder_of(video, str(out)) for video in found if not video.problem}
-  for done in (out / manifest.MEDIA).rglob(cut.DONE):
+  for done in list((out / manifest.MEDIA).rglob(cut.DONE)):
     if done.parent not in kept:
       shutil.rmtree(done.parent)

@@ -19,6 +19,7 @@ from wav2pix_jax import audio, schema
 
 # Containers round timestamps, to a millisecond in Matroska. More than this is a gap or a jump.
 ROUNDING = 0.005  # seconds
+SLACK = schema.SAMPLE_RATE // 1000  # samples by which a resampler may end early
 # A gap or drift so short that the speech goes on over it, with zeros where there is none.
 SHORT = 0.05  # seconds
 MISSING = 1.0  # seconds that a file promises and does not hold: it was cut off
@@ -47,11 +48,11 @@ class Speech:
   def around(self, time: float) -> np.ndarray | None:
     """The 4 s in whose middle `time` (seconds) is: int16 [schema.CLIP_SAMPLES].
 
-    `None` where the file does not have all of it. Exact to half a sample.
+    `None` where the file does not have all of it, but for a millisecond. Exact to half a sample.
     """
     first = round((time - self.start) * schema.SAMPLE_RATE) - schema.CLIP_SAMPLES // 2
     last = first + schema.CLIP_SAMPLES
-    whole = any(a <= first and last <= b for a, b in self.runs)
+    whole = any(a - SLACK <= first and last <= b + SLACK for a, b in self.runs)
     return audio.cut(self.samples, first, schema.CLIP_SAMPLES) if whole else None
 
 
