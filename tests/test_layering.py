@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-  {"wav2pix_jax", "errors", "schema", "files", "audio", "images", "allocator"},
+  {"wav2pix_jax", "errors", "schema", "files", "audio", "images", "allocator", "dlib_faces"},
   {"losses", "models"},
   {"state", "data", "parallel", "stopping"},
   {
@@ -19,7 +19,6 @@ FLOORS = [
     "release",
     "tensor_files",
     "identify",
-    "dlib_faces",
     "metrics",
   },
   {"train", "sample", "evaluate", "dry_run", "import_release", "export"},

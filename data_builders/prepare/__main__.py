@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from data_builders.prepare import clips, cut
+from data_builders.prepare import clips, curate, cut
 from wav2pix_jax.errors import UserError
 
 
@@ -41,6 +41,15 @@ def _clips(wanted: argparse.Namespace, beam_flags: list[str]) -> int:
   return int(any(report.problem for report in reports))
 
 
+def _curate(wanted: argparse.Namespace, _: list[str]) -> int:
+  limits = curate.LIMITS | dict(wanted.limit)
+  curated = curate.curate(wanted.clips, limits, wanted.decisions, wanted.review)
+  print(curate.summary(curated, wanted.clips))
+  if wanted.review:
+    print(f"Open {wanted.clips / curate.REVIEW} in a browser.")
+  return 0
+
+
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(prog="python -m data_builders.prepare", description=__doc__)
   verbs = parser.add_subparsers(required=True, metavar="VERB")
@@ -58,6 +67,21 @@ def _parser() -> argparse.ArgumentParser:
     "--confidence", type=float, default=3.0, help="of the detector, at least (default 3)"
   )
   verb.add_argument("--frames", action="store_true", help="keep whole pictures too")
+
+  verb = verbs.add_parser("curate", help="which clips are kept: by limits, and by a review")
+  verb.set_defaults(verb=_curate)
+  verb.add_argument("--clips", type=Path, required=True, help="folder of the clips")
+  verb.add_argument("--review", action="store_true", help="write a page to review them on")
+  verb.add_argument("--decisions", type=Path, help="what the page exported")
+  verb.add_argument(
+    "--limit",
+    type=_limit,
+    action="append",
+    default=[],
+    metavar="SCORE=NUMBER",
+    help="another limit than that of "
+    + ", ".join(f"{name} {limit}" for name, limit in curate.LIMITS.items()),
+  )
   return parser
 
 
@@ -69,6 +93,18 @@ def _rate(text: str) -> float:
   if not 0 < rate <= 60:
     raise argparse.ArgumentTypeError(f"{text!r} is not a rate above 0, up to 60")
   return rate
+
+
+def _limit(text: str) -> tuple[str, float]:
+  name, _, limit = text.partition("=")
+  try:
+    if name in curate.LIMITS:
+      return name, float(limit)
+  except ValueError:
+    pass
+  raise argparse.ArgumentTypeError(
+    f"{text!r} is not SCORE=NUMBER with a score of {', '.join(curate.LIMITS)}"
+  )
 
 
 if __name__ == "__main__":
