@@ -19,12 +19,13 @@ def get_config() -> ConfigDict:
   config.ema_decay = 0.999  # ours: faces are drawn with averaged weights; 0: with the last ones
 
   config.dataset = dataset = ConfigDict()
-  dataset.name = "synthetic"  # drawn speakers; published faces: `clean` and `released`
+  dataset.name = "synthetic"  # drawn speakers; `clips` of videos; published: `clean`, `released`
   dataset.identities = 10  # of `synthetic`; paper: 10
   dataset.clips_per_identity = 200  # of `synthetic`, 160 of them to train on
   dataset.face_pixels = 128  # of `synthetic`; larger images want larger ones
   dataset.seed = 0  # of `synthetic`: what they say, and who they are beyond the ten
-  dataset.source = ""  # of the published faces: folder, .zip or .tar.xz; empty: download them
+  dataset.source = ""  # folder of `clips`; published faces: folder, .zip, .tar.xz; empty: download
+  dataset.unseen = ()  # of `clips`: identities left out of training; the paper's unseen speakers
   dataset.data_dir = "data"  # where prepared datasets are kept
   dataset.window_samples = 16_000  # release: 1 s; the paper says 16,384
   dataset.window_offset = "centred"  # ours: around the face's instant; paper, release: "uniform"

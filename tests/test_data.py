@@ -49,7 +49,7 @@ def test_one_identity_cannot_train(records, config):
 @pytest.mark.parametrize(
   ("field", "value", "words"),
   [
-    ("name", "voxceleb", "choose from synthetic, released, clean"),
+    ("name", "voxceleb", "choose from synthetic, clips, released, clean"),
     ("window_offset", "middle", "choose from uniform, centred"),
     ("audio_steps", ("loud",), "choose from peak, pre_emphasis"),
   ],

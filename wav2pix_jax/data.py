@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
+from data_builders.clips import clips_dataset_builder as clips
 from data_builders.synthetic import synthetic_dataset_builder as synthetic
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
 from wav2pix_jax import audio, images, schema
@@ -27,6 +28,7 @@ CENTRED = "centred"
 # Samples to either side of a centred window, in training; a mouth opens and shuts within 0.2 s.
 JITTER = schema.SAMPLE_RATE // 50
 
+_PUBLISHED = (youtubers.RELEASED, youtubers.CLEAN)
 _LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0}
 
 Example = dict[str, np.ndarray]
@@ -38,7 +40,13 @@ def check(dataset: Any) -> None:
   Raises:
     UserError: naming the field, its value and the choices.
   """
-  _check("name", dataset.name, (synthetic.SYNTHETIC, youtubers.RELEASED, youtubers.CLEAN))
+  _check("name", dataset.name, (synthetic.SYNTHETIC, clips.CLIPS, *_PUBLISHED))
+  if dataset.name == clips.CLIPS and not dataset.source:
+    raise UserError(
+      "dataset.source is empty; name the folder of clips that python -m data_builders.prepare made."
+    )
+  if dataset.unseen and dataset.name != clips.CLIPS:
+    raise UserError(f"dataset.unseen is {dataset.unseen!r}, which goes with dataset.name=clips.")
   if dataset.name == synthetic.SYNTHETIC:
     if dataset.source:
       raise UserError(
@@ -63,7 +71,7 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
       cannot be written.
   """
   check(dataset)
-  published = dataset.name != synthetic.SYNTHETIC
+  published = dataset.name in _PUBLISHED
   builder = _builder(dataset)
   if Path(builder.data_dir).exists():
     return builder
@@ -71,7 +79,7 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
     with exclusively(Path(builder.data_dir).parent):
       builder = _builder(dataset)  # which another process may have prepared by now
       if not published:
-        tfds.disable_progress_bar()  # the builder has a better one
+        tfds.disable_progress_bar()  # these builders have better ones
       first_download = (
         published and not dataset.source and youtubers.URL not in (builder.url_infos or {})
       )
@@ -98,8 +106,12 @@ def prepare(dataset: Any) -> tfds.core.DatasetBuilder:
 
 
 def _builder(dataset: Any) -> tfds.core.DatasetBuilder:
+  builder: type[tfds.core.DatasetBuilder]
+  config: tfds.core.BuilderConfig
   if dataset.name == synthetic.SYNTHETIC:
     builder, config = synthetic.Builder, _synthetic_config(dataset)
+  elif dataset.name == clips.CLIPS:
+    builder, config = clips.Builder, clips.config(dataset.source, dataset.unseen)
   else:
     builder, config = youtubers.Builder, youtubers.config(dataset.name, dataset.source)
   return builder(
@@ -122,15 +134,18 @@ def _check(field: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def published_size(dataset: Any) -> tuple[int, int]:
-  """Identities and training records of a dataset (as published), without looking at any copy of it.
+  """Identities and training records of a dataset, of the published one without looking at a copy.
 
   Raises:
-    UserError: as `check`.
+    UserError: as `check`, or a manifest of clips that cannot be read.
   """
   check(dataset)
   if dataset.name == synthetic.SYNTHETIC:
-    clips = synthetic.clips_of_splits(_synthetic_config(dataset))
-    return dataset.identities, len(clips[schema.TRAIN])
+    drawn = synthetic.clips_of_splits(_synthetic_config(dataset))
+    return dataset.identities, len(drawn[schema.TRAIN])
+  if dataset.name == clips.CLIPS:
+    learned, cut = clips.clips_of_splits(clips.config(dataset.source, dataset.unseen))
+    return len(learned), len(cut[schema.TRAIN])
   (builder_config,) = (c for c in youtubers.Builder.BUILDER_CONFIGS if c.name == dataset.name)
   return builder_config.identities, builder_config.train_records
 

@@ -1,0 +1,1 @@
+"""Clips that were cut from videos, as a dataset."""
