@@ -344,3 +344,36 @@ def test_videos_one_folder_deeper_are_one_source(tmp_path):
   assert json.loads((tmp_path / "out" / "settings.json").read_text())["rate"] == 1.0
   read = manifest.read(tmp_path / "out" / "manifest.jsonl")
   assert {clip.source for clip in read} == {"id10001/2NaXk"}
+
+
+@pytest.mark.parametrize("flags", [[], ["--direct_running_mode=multi_processing"]], ids=len)
+def test_beam_makes_the_same(tmp_path, flags):
+  pytest.importorskip("apache_beam", reason="Apache Beam is not installed; it is the extra beam")
+  raw = tmp_path / "raw"
+  for who in range(3):
+    films.make(raw / f"p{who % 2}" / f"{who}.mp4", seconds=6, who=who)
+  (raw / "p0" / "empty.mp4").touch()
+  (raw / "p0" / "text.mp4").write_text("text")
+  here, there = [f"--videos={raw}", f"--out={tmp_path / 'here'}"], tmp_path / "there"
+  assert main(["clips", *here]) == 1
+  command = [sys.executable, "-m", "data_builders.prepare", "clips", here[0], f"--out={there}"]
+  beam = ["--runner=DirectRunner", "--direct_num_workers=2", *flags]
+  ran = subprocess.run([*command, *beam], cwd=ROOT, capture_output=True, text=True)
+  assert ran.returncode == 1, ran.stderr
+  _same(tmp_path / "here", there)
+
+
+def test_without_beam_a_runner_is_a_line(tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, "apache_beam", None)
+  films.make(tmp_path / "raw" / "ana" / "a.mp4", seconds=5)
+  out = tmp_path / "out"
+  arguments = ["clips", f"--videos={tmp_path / 'raw'}", f"--out={out}", "--runner=DirectRunner"]
+  assert main(arguments) == 2
+  assert "pip install -e '.[beam]'" in capsys.readouterr().err
+  assert not out.exists()
+
+
+def test_flags_that_nobody_knows_are_refused(tmp_path, capsys):
+  with pytest.raises(SystemExit):
+    main(["clips", f"--videos={tmp_path}", f"--out={tmp_path / 'out'}", "--direct_num_workers=2"])
+  assert "--direct_num_workers=2" in capsys.readouterr().err

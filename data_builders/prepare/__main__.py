@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from data_builders.prepare import clips, curate, cut
+from data_builders.prepare import clips, curate, cut, on_beam
 from wav2pix_jax.errors import UserError
 
 
@@ -35,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _clips(wanted: argparse.Namespace, beam_flags: list[str]) -> int:
   settings = cut.Settings(wanted.rate, wanted.confidence, wanted.frames)
-  run = clips.run_here
+  run: clips.Run = clips.run_here
+  if wanted.runner:
+    run = on_beam.run_on([f"--runner={wanted.runner}", *beam_flags], wanted.out)
   reports = clips.make(wanted.videos, wanted.out, settings, run)
   print(clips.summary(reports, wanted.out))
   return int(any(report.problem for report in reports))
@@ -54,7 +56,9 @@ def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(prog="python -m data_builders.prepare", description=__doc__)
   verbs = parser.add_subparsers(required=True, metavar="VERB")
 
-  verb = verbs.add_parser("clips", help="videos to clips: faces and the speech around them")
+  verb = verbs.add_parser(
+    "clips", help="videos to clips: faces and the speech around them", allow_abbrev=False
+  )
   verb.set_defaults(verb=_clips)
   verb.add_argument(
     "--videos", type=Path, required=True, help="folder with a folder of videos for each identity"
@@ -67,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     "--confidence", type=float, default=3.0, help="of the detector, at least (default 3)"
   )
   verb.add_argument("--frames", action="store_true", help="keep whole pictures too")
+  verb.add_argument(
+    "--runner",
+    help="of Apache Beam, with its own flags behind, as DirectRunner or FlinkRunner (extra beam); "
+    "all workers need to see both folders. Without it: this machine's cores",
+  )
 
   verb = verbs.add_parser("curate", help="which clips are kept: by limits, and by a review")
   verb.set_defaults(verb=_curate)

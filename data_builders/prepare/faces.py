@@ -1,7 +1,7 @@
 """The most confident face of a picture, by OpenCV's Haar cascade, as in the paper (section 3)."""
 
 import dataclasses
-import functools
+import threading
 
 import cv2
 import numpy as np
@@ -43,6 +43,13 @@ def find(gray: np.ndarray, confidence: float) -> Face | None:
   return Face((left, top, width, height), round(float(confidences[best]), 3), int(sure) - 1)
 
 
-@functools.cache
+_own = threading.local()
+
+
 def _cascade() -> cv2.CascadeClassifier:
-  return cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)  # type: ignore[attr-defined]
+  """This thread's: a cascade keeps what it is doing, and a cluster's workers may be threads."""
+  if not hasattr(_own, "cascade"):
+    cv2.setNumThreads(1)  # candidates come in one order, and cores have work of their own
+    path = cv2.data.haarcascades + CASCADE  # type: ignore[attr-defined]
+    _own.cascade = cv2.CascadeClassifier(path)
+  return _own.cascade

@@ -1,0 +1,53 @@
+"""Videos to clips on Apache Beam: the same function of one video, wherever a runner has workers."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from data_builders.prepare import clips, cut, videos
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.files import INCOMPLETE
+
+
+def run_on(flags: Sequence[str], out: Path) -> clips.Run:
+  """As `clips.run_here`, on a Beam runner; workers write clips, and the pipeline only reports.
+
+  Args:
+    flags: Beam's, `--runner=NAME` and its own.
+    out: folder for the clips, which all workers see under this path, as they do the videos.
+
+  Raises:
+    UserError: Apache Beam is not installed, or (of what is returned) the pipeline failed.
+  """
+  try:
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+  except ImportError as error:
+    raise UserError(
+      "--runner takes Apache Beam; pip install -e '.[beam]', or leave --runner out."
+    ) from error
+
+  def run(work: clips.Work, found: Sequence[videos.Video]) -> list[cut.Report]:
+    reports = out.resolve() / f"reports.{INCOMPLETE}"
+    reports.mkdir()
+    try:
+      with beam.Pipeline(options=PipelineOptions(list(flags))) as pipeline:
+        _ = (
+          pipeline
+          | "Videos" >> beam.Create(found)
+          | "Spread" >> beam.Reshuffle()
+          | "Cut" >> beam.Map(work)
+          | "As JSON" >> beam.Map(lambda report: json.dumps(dataclasses.asdict(report)))
+          | "Report" >> beam.io.WriteToText(str(reports / "part"))
+        )
+      lines = [line for part in reports.glob("part*") for line in part.read_text().splitlines()]
+    except Exception as error:  # whatever a runner raises
+      reason = str(error).strip().splitlines()[-1]
+      raise UserError(f"{' '.join(flags)}: the pipeline failed ({reason}).") from error
+    finally:
+      shutil.rmtree(reports)
+    return [cut.Report(**json.loads(line)) for line in lines]
+
+  return run
