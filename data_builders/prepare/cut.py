@@ -113,21 +113,17 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[Report, list[m
     contents = media.read(video.path)
     problems += contents.notes
     seconds = float((contents.shown[-1] - contents.shown[0]) * contents.tick)
-    wanted = {
-      pts
-      for pts in _one_each_tick(contents, settings.rate)
-      if contents.speech.around(float(pts * contents.tick)) is not None
-    }
-    for pts, picture in media.pictures(video.path, wanted):
+    chosen = wanted(contents, settings.rate)
+    for pts, picture in media.pictures(video.path, chosen):
       looked_at += 1
       face = faces.find(picture.gray(), settings.confidence)
       if face:
         several += face.others > 0
         time = float(pts * contents.tick)
         clips.append(_write(video, folder, time, picture, face, contents.speech, settings))
-    if looked_at < len(wanted):
-      problems.append(f"{len(wanted) - looked_at} pictures cannot be decoded")
-    if not wanted:
+    if looked_at < len(chosen):
+      problems.append(f"{len(chosen) - looked_at} pictures cannot be decoded")
+    if not chosen:
       problems.append(f"no picture with 4 s of speech around it in {seconds:.1f} s")
     elif not clips:
       problems.append(f"no faces in {looked_at} pictures")
@@ -137,14 +133,18 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[Report, list[m
   return Report(video.name, len(clips), looked_at, several, round(seconds, 3), problem), clips
 
 
-def _one_each_tick(contents: media.Contents, rate: float) -> list[int]:
-  """When the first picture from each multiple of 1 / `rate` seconds on is shown, in ticks."""
-  chosen, following = [], -math.inf
+def wanted(contents: media.Contents, rate: float) -> set[int]:
+  """When the pictures to look at are shown, in ticks.
+
+  They are the first from each multiple of 1 / `rate` seconds on, if there is all speech around it.
+  """
+  chosen, following = set(), -math.inf
   ticks = float(contents.tick) * rate
   for pts in contents.shown:
     tick = math.floor(pts * ticks + 1e-6)  # timestamps are rounded
     if tick >= following:
-      chosen.append(pts)
+      if contents.speech.around(float(pts * contents.tick)) is not None:
+        chosen.add(pts)
       following = tick + 1
   return chosen
 

@@ -1,0 +1,94 @@
+"""How fast videos become clips, against decoding and detecting alone, on one core.
+
+python benchmarks/clips.py --videos=raw/
+
+A second of 480p25 is 25 pictures to decode, of which one is searched for faces. All sides do the
+same videos, in turns, and are told by their processor time:
+
+- every picture: decode each, and search one a second: what any tool without skipping pays;
+- wanted pictures: decode with skipping, and search: the least that `clips` can take;
+- clips: everything, from file to crops, speech, scores and manifest.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import tqdm
+
+from data_builders.prepare import clips, cut, faces, media, videos
+
+SETTINGS = cut.Settings(rate=1.0, confidence=3.0, frames=False)
+
+
+def main() -> None:
+  """The command."""
+  parser = argparse.ArgumentParser(description="Clips against their floor.")
+  parser.add_argument("--videos", type=Path, required=True, help="a folder as clips takes it")
+  parser.add_argument("--rounds", type=int, default=5, help="of which the medians are shown")
+  wanted = parser.parse_args()
+  found = videos.find(wanted.videos)
+  with tempfile.TemporaryDirectory() as folder:
+    reports = clips.make(wanted.videos, Path(folder), SETTINGS, one_by_one)
+  seconds = sum(report.seconds for report in reports)
+  chosen = {video: _searched(video) for video in found}
+
+  def every() -> None:
+    for video in found:
+      _decode_all_and_search(video, chosen[video])
+
+  def skipping() -> None:
+    for video in found:
+      for _, picture in media.pictures(video.path, chosen[video]):
+        faces.find(picture.gray(), SETTINGS.confidence)
+
+  def whole() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+      clips.make(wanted.videos, Path(folder), SETTINGS, one_by_one)
+
+  sides = {"every picture": every, "wanted pictures": skipping, "clips": whole}
+  spent: dict[str, list[float]] = {side: [] for side in sides}
+  for _ in tqdm.trange(wanted.rounds, desc="Measuring", unit=" rounds"):
+    for side, work in sides.items():
+      spent[side].append(_processor_seconds(work))
+  per = {side: float(np.median(times)) for side, times in spent.items()}
+  print(f"{len(found)} videos, {seconds:.0f} s; {sum(r.clips for r in reports)} clips")
+  for side in sides:
+    ratios = np.array(spent["clips"]) / spent[side]
+    print(
+      f"{side:16} {seconds / per[side]:6.1f} video seconds per second and core; clips take "
+      f"{np.median(ratios):.2f} times as long (from {ratios.min():.2f} to {ratios.max():.2f})"
+    )
+
+
+def one_by_one(work: clips.Work, found: Sequence[videos.Video]) -> list[cut.Report]:
+  """As `clips.run_here`, in this process."""
+  return [work(video) for video in found]
+
+
+def _searched(video: videos.Video) -> set[int]:
+  """The pictures that `clips` looks at."""
+  contents = media.read(video.path)
+  return cut.wanted(contents, SETTINGS.rate)
+
+
+def _decode_all_and_search(video: videos.Video, chosen: set[int]) -> None:
+  with av.open(str(video.path)) as container:
+    container.streams.video[0].codec_context.thread_count = 1
+    for frame in container.decode(video=0):
+      if frame.pts in chosen:
+        faces.find(frame.to_ndarray(format="gray"), SETTINGS.confidence)
+
+
+def _processor_seconds(work: Callable[[], None]) -> float:
+  start = time.process_time()
+  work()
+  return time.process_time() - start
+
+
+if __name__ == "__main__":
+  main()
