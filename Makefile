@@ -46,7 +46,7 @@ format: .venv/test.done
 
 .venv/test.done: setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv: a minute or two."
-	@$(call install,test eval)
+	@$(call install,test eval download)
 	@touch $@
 
 .venv/bin/pip:

@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from data_builders.prepare import clips, curate, cut, on_beam
+from data_builders.prepare import clips, curate, cut, download, on_beam
 from wav2pix_jax.errors import UserError
 
 
@@ -33,6 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 130
 
 
+def _download(wanted: argparse.Namespace, _: list[str]) -> int:
+  reports = download.download(wanted.channels, wanted.out, wanted.videos)
+  print(download.summary(reports, wanted.out))
+  return int(any(report.problems for report in reports))
+
+
 def _clips(wanted: argparse.Namespace, beam_flags: list[str]) -> int:
   settings = cut.Settings(wanted.rate, wanted.confidence, wanted.frames)
   run: clips.Run = clips.run_here
@@ -55,6 +61,16 @@ def _curate(wanted: argparse.Namespace, _: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(prog="python -m data_builders.prepare", description=__doc__)
   verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+  verb = verbs.add_parser("download", help="channels to videos (extra download)")
+  verb.set_defaults(verb=_download)
+  verb.add_argument(
+    "--channels", type=Path, required=True, help=f"CSV file with {','.join(download.COLUMNS)}"
+  )
+  verb.add_argument("--out", type=Path, required=True, help="folder for the videos")
+  verb.add_argument(
+    "--videos", type=_count, default=20, help="of each channel, at most (default 20)"
+  )
 
   verb = verbs.add_parser(
     "clips", help="videos to clips: faces and the speech around them", allow_abbrev=False
@@ -92,6 +108,12 @@ def _parser() -> argparse.ArgumentParser:
     + ", ".join(f"{name} {limit}" for name, limit in curate.LIMITS.items()),
   )
   return parser
+
+
+def _count(text: str) -> int:
+  if not text.isdecimal() or int(text) < 1:
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
+  return int(text)
 
 
 def _rate(text: str) -> float:

@@ -48,7 +48,7 @@ class Video:
 def find(folder: Path) -> list[Video]:
   """The videos in the folders of `folder`, each an identity's, at any depth, in order of names.
 
-  Links that lead out of `folder` are found and not followed.
+  Hidden folders are passed over. Links that lead out of `folder` are found and not followed.
 
   Raises:
     UserError: no such folder, or no video in it.
@@ -58,6 +58,7 @@ def find(folder: Path) -> list[Video]:
   root = folder.resolve()
   found = []
   for where, folders, files in os.walk(root):
+    folders[:] = [name for name in folders if not name.startswith(".")]
     links = [name for name in folders if Path(where, name).is_symlink()]
     if where == str(root):
       files = []  # nobody's

@@ -1,0 +1,258 @@
+"""Channels to videos, by yt-dlp, with what is known of each beside it."""
+
+import dataclasses
+import datetime
+import errno
+import itertools
+import json
+import os
+import shutil
+import unicodedata
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import tqdm
+
+from data_builders.prepare import videos
+from data_builders.prepare.videos import GENDER, NAME
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.files import exclusively, write_whole
+
+URL = "Channel-URL"
+COLUMNS = (NAME, GENDER, URL)  # release
+REPORT = "download.jsonl"
+PARTIAL = ".partial"  # the folder of what is being downloaded
+PROVENANCE = ".info.json"
+KNOWN = (
+  *("id", "webpage_url", "title", "license", "upload_date", "channel", "channel_url", "duration"),
+  "extractor",
+)
+FORMAT = (
+  "bv*[height<=480]+ba/b[height<=480]/bv*+ba/b"  # lines of a picture; the least where all more
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Channel:
+  """A row of the table.
+
+  Attributes:
+    name: of the identity, and of its folder.
+    gender: as the table has it.
+    url: of the channel, a playlist, a feed or a video.
+    problem: why it is left out; empty where it is not.
+  """
+
+  name: str
+  gender: str
+  url: str
+  problem: str = ""
+
+
+@dataclasses.dataclass
+class Report:
+  """What became of a channel.
+
+  Attributes:
+    name: of the identity.
+    url: of the channel.
+    new: videos that were downloaded now.
+    before: videos that were there.
+    problems: why it gave fewer than it should, a line for each video; empty where all is well.
+  """
+
+  name: str
+  url: str
+  new: int = 0
+  before: int = 0
+  problems: list[str] = dataclasses.field(default_factory=list)
+
+
+def read_channels(path: Path) -> list[Channel]:
+  """The rows of a table, those that cannot be used with their problem.
+
+  Raises:
+    UserError: no such table, or it lacks columns or rows.
+  """
+  rows = videos.read_table(path, COLUMNS)
+  if not rows:
+    raise UserError(f"{path}: has no channels; a line for each, as {','.join(COLUMNS)}.")
+  channels, line_of = [], dict[str, int]()
+  for line, row in enumerate(rows, 2):
+    name = unicodedata.normalize("NFC", row[NAME].strip())
+    url = row[URL].strip()
+    parts = urllib.parse.urlsplit(url)
+    problem = videos.folder_problem(name)
+    if not problem and (before := line_of.setdefault(name.casefold(), line)) != line:
+      problem = f"the name {name!r} is that of line {before} already"
+    if not problem and not (parts.scheme in ("http", "https") and parts.netloc):
+      problem = f"{url!r} is not an address with http:// or https://"
+    at = f"line {line}: {problem}" if problem else ""
+    channels.append(Channel(name, row[GENDER].strip(), url, at))
+  return channels
+
+
+def download(table: Path, out: Path, at_most: int) -> list[Report]:
+  """Downloads the first videos of every channel into a folder for each identity.
+
+  A video that is there is not downloaded again, and half of one is gone on with. Beside each is
+  `<id>.info.json`, with `KNOWN` and the day it was downloaded. `identities.csv` tells genders, and
+  `download.jsonl` has a line for each problem.
+
+  Args:
+    table: CSV with `COLUMNS`.
+    out: for the videos.
+    at_most: videos of each channel, those that are there among them.
+
+  Raises:
+    UserError: as `read_channels`; the extra `download` is not installed; or `out` cannot be
+      written.
+  """
+  channels = read_channels(table)
+  try:
+    import imageio_ffmpeg
+    import yt_dlp  # noqa: F401
+  except ImportError as error:
+    raise UserError("download takes yt-dlp; pip install -e '.[download]'.") from error
+  ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+  reports = []
+  with exclusively(out, wait=False):
+    usable = [channel for channel in channels if not channel.problem]
+    videos.write_genders(out, {channel.name: channel.gender for channel in usable})
+    with tqdm.tqdm(desc="Downloading", total=0, unit=" videos") as bar:
+      for channel in channels:
+        report = Report(channel.name, channel.url)
+        reports.append(report)
+        if channel.problem:
+          report.problems.append(channel.problem)
+        else:
+          _download_channel(channel, out, at_most, ffmpeg, report, bar)
+    lines = [
+      {"name": report.name, "url": report.url, "problem": problem}
+      for report in reports
+      for problem in report.problems
+    ]
+    write_whole(out / REPORT, "".join(f"{json.dumps(line)}\n" for line in lines))
+    if not lines:
+      shutil.rmtree(out / PARTIAL, ignore_errors=True)
+  return reports
+
+
+def summary(reports: Sequence[Report], out: Path) -> str:
+  """What was downloaded and what went wrong, to be read."""
+  new, before = sum(report.new for report in reports), sum(report.before for report in reports)
+  lines = [f"{new:,} videos were downloaded, {before:,} were there."]
+  for report in reports:
+    if report.new or report.before:
+      lines.append(f"  {report.new + report.before:6,}  {report.name}")
+  problems = [(report.name, problem) for report in reports for problem in report.problems]
+  if problems:
+    lines.append(f"{len(problems):,} problems, in {out / REPORT} too:")
+    lines += [f"  {name!r}: {problem}" for name, problem in problems]
+  return "\n".join(lines)
+
+
+def _download_channel(
+  channel: Channel, out: Path, at_most: int, ffmpeg: str, report: Report, bar: tqdm.tqdm
+) -> None:
+  import yt_dlp
+
+  folder = out.resolve() / channel.name
+  options: dict[str, Any] = {
+    "color": "never",
+    "logger": _Silent(),
+    "noprogress": True,
+    "socket_timeout": 30,
+  }
+  getting = options | {
+    "ffmpeg_location": ffmpeg,
+    "format": FORMAT,
+    "merge_output_format": "mp4/mkv",
+    "outtmpl": "%(id)s.%(ext)s",
+    "paths": {"home": str(folder), "temp": str(out.resolve() / PARTIAL / channel.name)},
+    "match_filter": lambda info, *, incomplete=False: "there" if _is_there(folder, info) else None,
+    "playlistend": 1,
+    "progress_hooks": [lambda of: bar.set_postfix_str(f"{channel.name}, {_megabytes(of)}")],
+  }
+  try:
+    with yt_dlp.YoutubeDL(options | {"extract_flat": True, "playlistend": at_most}) as lister:
+      listed = list(itertools.islice(_listed(lister, channel.url), at_most))
+  except yt_dlp.DownloadError as error:
+    report.problems.append(_reason(error))
+    return
+  if not listed:
+    report.problems.append("no videos there")
+  bar.total += len(listed)
+  with yt_dlp.YoutubeDL(getting) as getter:
+    for entry in listed:
+      try:
+        if _is_there(folder, entry):
+          report.before += 1
+        elif _get(getter, entry):
+          report.new += 1
+        else:
+          report.before += 1
+      except yt_dlp.DownloadError as error:
+        if os.strerror(errno.ENOSPC) in str(error):
+          raise UserError(f"{out}: no space left; make room, and start again.") from error
+        report.problems.append(f"{entry['url']}: {_reason(error)}")
+      bar.update()
+
+
+def _listed(lister: Any, url: str) -> Iterator[dict[str, Any]]:
+  """What a channel has, newest first, as yt-dlp's entries; of YouTube's channels each tab's."""
+  found = lister.extract_info(url, download=False)
+  if "entries" not in found:
+    yield {"_type": "url", "url": url}
+    return
+  for entry in found["entries"]:
+    if entry.get("ie_key") == "YoutubeTab":
+      yield from _listed(lister, entry["url"])
+    else:
+      yield entry
+
+
+def _get(getter: Any, entry: dict[str, Any]) -> bool:
+  """Downloads a video and writes where it is from; whether it was not there."""
+  info = getter.process_ie_result(entry)
+  (info,) = info.get("entries", [info]) or [{}]
+  got = info.get("requested_downloads")
+  if not got:
+    return False
+  provenance = {name: info.get(name) for name in KNOWN}
+  provenance["retrieved"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+  video = Path(got[0]["filepath"])
+  content = json.dumps(provenance, indent=2, ensure_ascii=False)
+  write_whole(video.with_name(video.stem + PROVENANCE), content + "\n")
+  return True
+
+
+def _is_there(folder: Path, info: dict[str, Any]) -> bool:
+  """Whether a video was downloaded whole: what is known of it is written last."""
+  from yt_dlp.utils import sanitize_filename
+
+  name = sanitize_filename(str(info.get("id") or ""), is_id=True)
+  provenance = folder / f"{name}{PROVENANCE}"
+  return provenance.exists() and any(
+    (folder / f"{name}{suffix}").exists() for suffix in videos.SUFFIXES
+  )
+
+
+def _megabytes(of: dict[str, Any]) -> str:
+  return f"{of.get('downloaded_bytes', 0) / 1e6:.1f} MB"
+
+
+def _reason(error: Exception) -> str:
+  """yt-dlp's message, in one line."""
+  return " ".join(str(error).removeprefix("ERROR:").split())
+
+
+class _Silent:
+  """yt-dlp's logger: its errors are raised, too."""
+
+  def debug(self, message: str) -> None:
+    """Nothing."""
+
+  info = warning = error = debug

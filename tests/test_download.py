@@ -1,0 +1,204 @@
+"""Channels to videos, from a server on loopback: bounded, resumed, their origin kept."""
+
+import http.server
+import json
+import sys
+import threading
+from email.utils import formatdate
+
+import films
+import pytest
+
+from data_builders.prepare import videos
+from data_builders.prepare.__main__ import main
+
+pytest.importorskip("yt_dlp", reason="yt-dlp is not installed; it is in the extra download")
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+  path = tmp_path_factory.mktemp("film") / "film.mp4"
+  films.make(path, seconds=5)
+  return path.read_bytes()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+  def do_GET(self):
+    site, path = self.server.site, self.path
+    self.server.asked.append((path, self.headers.get("Range")))
+    if path not in site:
+      self.send_error(404)
+      return
+    kind, content = site[path]
+    first = 0
+    wanted = self.headers.get("Range")
+    if wanted:
+      first = int(wanted.removeprefix("bytes=").split("-")[0])
+    self.send_response(206 if first else 200)
+    self.send_header("Content-Type", kind)
+    self.send_header("Accept-Ranges", "bytes")
+    self.send_header("Last-Modified", formatdate(0, usegmt=True))
+    if first:
+      self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+    self.send_header("Content-Length", str(len(content) - first))
+    self.end_headers()
+    if self.command == "GET":
+      self.wfile.write(content[first:])
+
+  do_HEAD = do_GET  # noqa: N815
+
+  def log_message(self, *_):
+    pass
+
+
+@pytest.fixture
+def server(film):
+  """Two channels as feeds, of three videos and one; of the first the second is gone."""
+  with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as served:
+    base = f"http://127.0.0.1:{served.server_port}"
+    feeds = {"/ana.rss": ("a1", "gone", "a2", "a3"), "/bo.rss": ("b1",)}
+    served.site = {f"/{name}.mp4": ("video/mp4", film) for name in ("a1", "a2", "a3", "b1")} | {
+      feed: ("application/rss+xml", _feed(base, names).encode()) for feed, names in feeds.items()
+    }
+    served.base, served.asked = base, []
+    thread = threading.Thread(target=served.serve_forever)
+    thread.start()
+    yield served
+    served.shutdown()
+    thread.join()
+
+
+def _feed(base, names):
+  items = "".join(
+    f"<item><title>{name} é</title><link>{base}/{name}.mp4</link></item>" for name in names
+  )
+  return f'<?xml version="1.0"?><rss version="2.0"><channel><title>c</title>{items}</channel></rss>'
+
+
+def _table(folder, server, text):
+  path = folder / "channels.csv"
+  path.write_text(text.replace("BASE", server.base), encoding="utf-8")
+  return path
+
+
+def _download(table, out, *more):
+  return main(["download", f"--channels={table}", f"--out={out}", *more])
+
+
+BOTH = "\ufeffName,Gender,Channel-URL\nana,female,BASE/ana.rss\n\"bo 'é'\",male,BASE/bo.rss\n"
+
+
+def test_channels_become_videos_with_what_is_known_of_them(server, film, tmp_path, capsys):
+  raw = tmp_path / "raw"
+  assert _download(_table(tmp_path, server, BOTH), raw) == 1
+  said = capsys.readouterr().out
+  assert "4 videos were downloaded, 0 were there" in said
+  assert "1 problems" in said
+  (line,) = (raw / "download.jsonl").read_text().splitlines()
+  assert json.loads(line)["name"] == "ana"
+  assert "gone.mp4" in line
+  assert "404" in line
+  found = videos.find(raw)
+  assert [video.name for video in found] == [
+    *("ana/a1.mp4", "ana/a2.mp4", "ana/a3.mp4"),
+    "bo 'é'/b1.mp4",
+  ]
+  assert all(video.path.read_bytes() == film for video in found)
+  assert videos.read_genders(raw) == {"ana": "female", "bo 'é'": "male"}
+  known = json.loads((raw / "ana" / "a1.info.json").read_text())
+  assert known["id"] == "a1"
+  assert known["webpage_url"] == f"{server.base}/a1.mp4"
+  assert known["title"] == "a1 é"
+  assert known["license"] is None
+  assert known["upload_date"] == "19700101"
+  assert known["retrieved"].startswith("20")
+
+  assert [path for path, _ in server.asked].count("/a1.mp4") == 2  # a look, and the video
+  server.asked.clear()
+  assert _download(tmp_path / "channels.csv", raw) == 1
+  assert "0 videos were downloaded, 4 were there" in capsys.readouterr().out
+  assert [path for path, _ in server.asked].count("/a1.mp4") == 1
+
+
+def test_no_more_than_asked_for(server, tmp_path):
+  raw = tmp_path / "raw"
+  table = _table(tmp_path, server, BOTH)
+  assert _download(table, raw, "--videos=1") == 0
+  assert [video.name for video in videos.find(raw)] == ["ana/a1.mp4", "bo 'é'/b1.mp4"]
+  assert not (raw / ".partial").exists()
+
+
+def test_half_a_video_is_gone_on_with(server, film, tmp_path):
+  raw = tmp_path / "raw"
+  table = _table(tmp_path, server, "Name,Gender,Channel-URL\nbo,male,BASE/bo.rss\n")
+  half = raw / ".partial" / "bo" / "b1.mp4.part"
+  half.parent.mkdir(parents=True)
+  half.write_bytes(film[: len(film) // 2])
+  assert _download(table, raw) == 0
+  assert (raw / "bo" / "b1.mp4").read_bytes() == film
+  assert ("/b1.mp4", f"bytes={len(film) // 2}-") in server.asked
+  # killed after the video, before what is known of it
+  (raw / "bo" / "b1.info.json").unlink()
+  server.asked.clear()
+  assert _download(table, raw) == 0
+  assert (raw / "bo" / "b1.info.json").exists()
+  assert [path for path, _ in server.asked].count("/b1.mp4") == 1
+
+
+def test_bad_rows_are_lines_and_the_rest_goes_on(server, tmp_path, capsys):
+  rows = [
+    ("../x", "BASE/bo.rss", "lead out"),
+    ("..", "BASE/bo.rss", "lead out"),
+    ("", "BASE/bo.rss", "no name"),
+    ("bo", "BASE/bo.rss", ""),
+    ("BO", "BASE/ana.rss", "'BO' is that of line 5 already"),
+    ("ftp", "ftp://127.0.0.1/x", "not an address"),
+    ("file", "file:///etc/passwd", "not an address"),
+    ("lost", "BASE/lost.rss", "404"),
+    ("-dash", "BASE/bo.rss", ""),
+  ]
+  text = "Name,Gender,Channel-URL\n" + "".join(f"{name},,{url}\n" for name, url, _ in rows)
+  raw = tmp_path / "raw"
+  assert _download(_table(tmp_path, server, text), raw) == 1
+  said = capsys.readouterr().out
+  problems = [json.loads(line) for line in (raw / "download.jsonl").read_text().splitlines()]
+  wanted = [(name, words) for name, _, words in rows if words]
+  assert len(problems) == len(wanted)
+  for problem, (_, words) in zip(problems, wanted, strict=True):
+    assert words in problem["problem"]
+    assert problem["problem"] in said
+  assert [video.name for video in videos.find(raw)] == ["-dash/b1.mp4", "bo/b1.mp4"]
+  assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+  ("text", "said"),
+  [
+    ("Name,Channel-URL\nana,BASE/ana.rss\n", "no column Gender"),
+    ("", "no column Name, Gender, Channel-URL"),
+    ("Name,Gender,Channel-URL\n", "has no channels"),
+    (None, "cannot be read"),
+  ],
+)
+def test_a_table_that_is_none_is_a_line(server, tmp_path, capsys, text, said):
+  table = tmp_path / "channels.csv"
+  if text is not None:
+    _table(tmp_path, server, text)
+  assert _download(table, tmp_path / "raw") == 2
+  error = capsys.readouterr().err
+  assert said in error or "no such" in error.lower()
+  assert len(error.splitlines()) == 1
+  assert not (tmp_path / "raw").exists()
+
+
+def test_without_yt_dlp_it_is_a_line(server, tmp_path, monkeypatch, capsys):
+  monkeypatch.setitem(sys.modules, "yt_dlp", None)
+  assert _download(_table(tmp_path, server, BOTH), tmp_path / "raw") == 2
+  assert "pip install -e '.[download]'" in capsys.readouterr().err
+  assert not (tmp_path / "raw").exists()
+
+
+def test_a_number_below_one_is_refused(server, tmp_path):
+  with pytest.raises(SystemExit) as left:
+    _download(_table(tmp_path, server, BOTH), tmp_path / "raw", "--videos=0")
+  assert left.value.code == 2
