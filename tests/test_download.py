@@ -1,7 +1,9 @@
 """Channels to videos, from a server on loopback: bounded, resumed, their origin kept."""
 
+import errno
 import http.server
 import json
+import os
 import sys
 import threading
 from email.utils import formatdate
@@ -26,6 +28,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def do_GET(self):
     site, path = self.server.site, self.path
     self.server.asked.append((path, self.headers.get("Range")))
+    if path in self.server.moved:
+      self.send_response(302)
+      self.send_header("Location", self.server.moved[path])
+      self.end_headers()
+      return
+    if self.server.busy.get(path) == [asked for asked, _ in self.server.asked].count(path):
+      self.send_error(503)
+      return
     if path not in site:
       self.send_error(404)
       return
@@ -60,7 +70,7 @@ def server(film):
     served.site = {f"/{name}.mp4": ("video/mp4", film) for name in ("a1", "a2", "a3", "b1")} | {
       feed: ("application/rss+xml", _feed(base, names).encode()) for feed, names in feeds.items()
     }
-    served.base, served.asked = base, []
+    served.base, served.asked, served.moved, served.busy = base, [], {}, {}
     thread = threading.Thread(target=served.serve_forever)
     thread.start()
     yield served
@@ -128,6 +138,49 @@ def test_no_more_than_asked_for(server, tmp_path):
   assert not (raw / ".partial").exists()
 
 
+def test_a_channel_that_moved_is_followed(server, tmp_path):
+  server.moved["/old"] = "/ana.rss"
+  raw = tmp_path / "raw"
+  table = _table(tmp_path, server, "Name,Gender,Channel-URL\nana,female,BASE/old\n")
+  assert _download(table, raw, "--videos=3") == 1
+  assert [video.name for video in videos.find(raw)] == ["ana/a1.mp4", "ana/a2.mp4"]
+
+
+def test_a_video_for_a_channel_is_a_channel_of_one(server, film, tmp_path, capsys):
+  raw = tmp_path / "raw"
+  table = _table(tmp_path, server, "Name,Gender,Channel-URL\nbo,male,BASE/b1.mp4\n")
+  assert _download(table, raw) == 0
+  assert (raw / "bo" / "b1.mp4").read_bytes() == film
+  assert _download(table, raw) == 0
+  assert "0 videos were downloaded, 1 were there" in capsys.readouterr().out
+
+
+def test_a_server_that_is_busy_is_asked_again(server, film, tmp_path):
+  raw = tmp_path / "raw"
+  table = _table(tmp_path, server, "Name,Gender,Channel-URL\nbo,male,BASE/bo.rss\n")
+  server.busy["/b1.mp4"] = 2  # the first is a look
+  assert _download(table, raw) == 0
+  assert [path for path, _ in server.asked].count("/b1.mp4") == 3
+  assert (raw / "bo" / "b1.mp4").read_bytes() == film
+
+
+def test_a_full_disk_is_a_line_and_what_there_is_is_kept(server, tmp_path, monkeypatch, capsys):
+  raw = tmp_path / "raw"
+  table = _table(tmp_path, server, BOTH)
+  assert _download(table, raw, "--videos=1") == 0
+  kept = sorted(raw.rglob("*"))
+  capsys.readouterr()
+
+  def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+  monkeypatch.setattr("yt_dlp.YoutubeDL.process_info", full)
+  assert _download(table, raw) == 2
+  (error,) = capsys.readouterr().err.splitlines()[-1:]
+  assert "no space left; make room, and start again" in error
+  assert set(kept) <= set(raw.rglob("*"))
+
+
 def test_half_a_video_is_gone_on_with(server, film, tmp_path):
   raw = tmp_path / "raw"
   table = _table(tmp_path, server, "Name,Gender,Channel-URL\nbo,male,BASE/bo.rss\n")
@@ -154,6 +207,8 @@ def test_bad_rows_are_lines_and_the_rest_goes_on(server, tmp_path, capsys):
     ("BO", "BASE/ana.rss", "'BO' is that of line 5 already"),
     ("ftp", "ftp://127.0.0.1/x", "not an address"),
     ("file", "file:///etc/passwd", "not an address"),
+    ("bracket", "http://[bad", "not an address"),
+    ("port", "http://127.0.0.1:x/", "not an address"),
     ("lost", "BASE/lost.rss", "404"),
     ("-dash", "BASE/bo.rss", ""),
   ]

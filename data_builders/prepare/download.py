@@ -83,15 +83,22 @@ def read_channels(path: Path) -> list[Channel]:
   for line, row in enumerate(rows, 2):
     name = unicodedata.normalize("NFC", row[NAME].strip())
     url = row[URL].strip()
-    parts = urllib.parse.urlsplit(url)
     problem = videos.folder_problem(name)
     if not problem and (before := line_of.setdefault(name.casefold(), line)) != line:
       problem = f"the name {name!r} is that of line {before} already"
-    if not problem and not (parts.scheme in ("http", "https") and parts.netloc):
+    if not problem and not _is_address(url):
       problem = f"{url!r} is not an address with http:// or https://"
     at = f"line {line}: {problem}" if problem else ""
     channels.append(Channel(name, row[GENDER].strip(), url, at))
   return channels
+
+
+def _is_address(url: str) -> bool:
+  try:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+  except ValueError:  # of brackets and ports that cannot be
+    return False
 
 
 def download(table: Path, out: Path, at_most: int) -> list[Report]:
@@ -162,13 +169,16 @@ def _download_channel(
   folder = out.resolve() / channel.name
   options: dict[str, Any] = {
     "color": "never",
+    "format": FORMAT,
     "logger": _Silent(),
     "noprogress": True,
+    "fragment_retries": 10,
+    "retries": 10,
+    "skip_unavailable_fragments": False,  # a film with holes is none
     "socket_timeout": 30,
   }
   getting = options | {
     "ffmpeg_location": ffmpeg,
-    "format": FORMAT,
     "merge_output_format": "mp4/mkv",
     "outtmpl": "%(id)s.%(ext)s",
     "paths": {"home": str(folder), "temp": str(out.resolve() / PARTIAL / channel.name)},
@@ -177,9 +187,11 @@ def _download_channel(
     "progress_hooks": [lambda of: bar.set_postfix_str(f"{channel.name}, {_megabytes(of)}")],
   }
   try:
-    with yt_dlp.YoutubeDL(options | {"extract_flat": True, "playlistend": at_most}) as lister:
-      listed = list(itertools.islice(_listed(lister, channel.url), at_most))
-  except yt_dlp.DownloadError as error:
+    listing = options | {"extract_flat": "in_playlist", "playlistend": at_most}
+    with yt_dlp.YoutubeDL(listing) as lister:
+      found = lister.extract_info(channel.url, download=False)
+      listed = list(itertools.islice(_listed(lister, found), at_most))
+  except Exception as error:  # yt-dlp lets through whatever an extractor or the network raises
     report.problems.append(_reason(error))
     return
   if not listed:
@@ -194,24 +206,28 @@ def _download_channel(
           report.new += 1
         else:
           report.before += 1
-      except yt_dlp.DownloadError as error:
+      except UserError:
+        raise
+      except Exception as error:  # as above
         if os.strerror(errno.ENOSPC) in str(error):
           raise UserError(f"{out}: no space left; make room, and start again.") from error
-        report.problems.append(f"{entry['url']}: {_reason(error)}")
+        url = entry.get("webpage_url") or entry.get("url")
+        report.problems.append(f"{url}: {_reason(error)}")
       bar.update()
 
 
-def _listed(lister: Any, url: str) -> Iterator[dict[str, Any]]:
-  """What a channel has, newest first, as yt-dlp's entries; of YouTube's channels each tab's."""
-  found = lister.extract_info(url, download=False)
-  if "entries" not in found:
-    yield {"_type": "url", "url": url}
-    return
-  for entry in found["entries"]:
-    if entry.get("ie_key") == "YoutubeTab":
-      yield from _listed(lister, entry["url"])
-    else:
-      yield entry
+def _listed(lister: Any, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+  """The videos of a channel, as yt-dlp's entries; of YouTube's channels tab after tab.
+
+  What is live or yet to come is passed over: to download it would take as long as it lasts.
+  """
+  if "entries" in found:
+    for entry in found["entries"]:
+      yield from _listed(lister, entry)
+  elif found.get("ie_key") == "YoutubeTab":
+    yield from _listed(lister, lister.extract_info(found["url"], download=False))
+  elif found.get("live_status") not in ("is_live", "is_upcoming"):
+    yield found
 
 
 def _get(getter: Any, entry: dict[str, Any]) -> bool:
