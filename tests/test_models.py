@@ -29,6 +29,10 @@ def _normal(*shape):
     ],
     (layers.conv_4x4_stride_2, _normal(2, 8, 6, 3), _normal(4, 4, 3, 5)),
     (layers.conv_transpose_4x4_stride_2, _normal(2, 4, 3, 5), _normal(4, 4, 3, 5)),
+    # wide: by Winograd's algorithm
+    (layers.conv_4x4_stride_2, _normal(3, 16, 24, 16), _normal(4, 4, 16, 20)),
+    (layers.conv_transpose_4x4_stride_2, _normal(3, 8, 12, 20), _normal(4, 4, 16, 20)),
+    (layers.conv_4x4_stride_2, _normal(3, 18, 28, 16), _normal(4, 4, 16, 20)),  # odd: not
   ],
 )
 def test_both_forms_agree_with_their_gradients(convolve, x, kernel, monkeypatch):

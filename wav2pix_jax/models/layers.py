@@ -1,9 +1,9 @@
 """Convolutions, in the form the machine at hand runs fastest, and the release's normalisations.
 
 Parameters and results do not depend on the form, so checkpoints move freely between machines. On a
-CPU, XLA is slow at the gradients of strided convolutions; each is therefore written as one matrix
-product on a view in which the stride has become channels (measured on two cores at 128 px, batch
-16: the whole training step runs four times as fast). Elsewhere the library's convolution is right.
+CPU, XLA is slow at the gradients of strided convolutions; each is therefore written as matrix
+products on a view in which the stride has become channels: one product, or where it is wide, those
+of `winograd.py`. Elsewhere the library's convolution is right. See `docs/performance.md`.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from wav2pix_jax.models import winograd
+
 Array = jax.Array
 RELEASE_INIT = nn.initializers.normal(0.02)  # release: every convolution and dense layer
 
 
 def _as_matrix_product() -> bool:
   return jax.default_backend() == "cpu"
+
+
+def _wide(batch: int, h: int, w: int, kernel: Array) -> bool:
+  """Whether fewer products pay for the sums around them; of the smaller maps [batch, h, w]."""
+  return batch * h * w >= 256 and min(kernel.shape[2:]) >= 16 and not (h % 2 or w % 2)
 
 
 def conv_15_stride_4(x: Array, kernel: Array) -> Array:
@@ -45,6 +52,8 @@ def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
     )
   batch, height, width, channels = x.shape
   h, w = height // 2, width // 2
+  if _wide(batch, h, w, kernel):
+    return winograd.conv_4x4_stride_2(x, kernel)
   # A 4x4 window at stride 2 is a 2x2 window on the space-to-depth view [B, h + 1, w + 1, 4 C].
   x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
   x = x.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
@@ -67,6 +76,8 @@ def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
       transpose_kernel=True,
     )
   batch, h, w, channels = x.shape
+  if _wide(batch, h, w, kernel):
+    return winograd.conv_transpose_4x4_stride_2(x, kernel)
   out = kernel.shape[2]
   # One product makes the 4x4 stamp of each pixel; the stamps are then laid over each other as
   # four quarters, each shifted by two output pixels.
