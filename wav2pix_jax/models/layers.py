@@ -81,10 +81,9 @@ def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
   out = kernel.shape[2]
   # One product makes the 4x4 stamp of each pixel; the stamps are then laid over each other as
   # four quarters, each shifted by two output pixels.
-  taps = kernel.reshape(2, 2, 2, 2, out, channels).transpose(5, 0, 2, 1, 3, 4)
-  stamps = (x.reshape(-1, channels) @ taps.reshape(channels, 16 * out)).reshape(
-    batch, h, w, 2, 2, 4 * out
-  )
+  stamps = x.reshape(-1, channels) @ kernel.reshape(16 * out, channels).T
+  stamps = stamps.reshape(batch, h, w, 2, 2, 2, 2, out).transpose(0, 1, 2, 3, 5, 4, 6, 7)
+  stamps = stamps.reshape(batch, h, w, 2, 2, 4 * out)
   y = sum(
     jnp.pad(stamps[:, :, :, i, j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
     for i in (0, 1)
