@@ -18,5 +18,5 @@ def keep_freed_memory() -> None:
     return
   mallopt(M_ARENA_MAX, 1)  # other arenas cannot grow beyond 64 MiB
   mallopt(M_MMAP_MAX, 0)
-  mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+  mallopt(M_TRIM_THRESHOLD, -1)  # never: a step may free more than the 2 GiB that fit here
   mallopt(M_TOP_PAD, 2**28)
