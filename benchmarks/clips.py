@@ -1,6 +1,6 @@
 """How fast videos become clips, against decoding and detecting alone, on one core.
 
-python benchmarks/clips.py --videos=raw/
+python -m benchmarks.clips --videos=raw/
 
 A second of 480p25 is 25 pictures to decode, of which one is searched for faces. All sides do the
 same videos, in turns, and are told by their processor time:

@@ -69,8 +69,8 @@ def _data_adjoint(products: list[Array], shape: tuple[int, ...]) -> Array:
   """9 of [B * H / 4 * W / 4, 4 C] -> [B, H, W, C], the shape given."""
   batch, height, width, channels = shape
   tiles = [p.reshape(batch, height // 4, width // 4, 4 * channels) for p in products]
-  rows = [_overlaid(*tiles[i : i + 3], axis=2) for i in (0, 3, 6)]
-  x = _overlaid(*rows, axis=1)
+  rows = [_overlaid(tiles[i : i + 3], axis=2) for i in (0, 3, 6)]
+  x = _overlaid(rows, axis=1)
   x = x.reshape(batch, height // 2 + 1, width // 2 + 1, 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
   return x.reshape(batch, height + 2, width + 2, channels)[:, 1:-1, 1:-1]
 
@@ -122,8 +122,9 @@ def _differences(x0: Array, x1: Array, x2: Array) -> tuple[Array, Array, Array]:
   return x0 - x1, x1, x1 - x2
 
 
-def _overlaid(p0: Array, p1: Array, p2: Array, axis: int) -> Array:
-  """The adjoint of `_differences` and of the slices it gets: length t -> 2 t + 1."""
+def _overlaid(products: list[Array], axis: int) -> Array:
+  """The adjoint of `_differences` and of the slices it gets: 3 of length t -> 2 t + 1."""
+  p0, p1, p2 = products
 
   def padded(p, *ends):
     return jnp.pad(p, [ends if i == axis else (0, 0) for i in range(p.ndim)])

@@ -1,0 +1,1 @@
+"""Performance, measured: each a command, `python -m benchmarks.NAME --help`."""

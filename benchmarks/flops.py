@@ -1,0 +1,68 @@
+"""What Wav2Pix costs, counted by hand: two operations for each multiplication of a kernel.
+
+Products with a convolution's padding are counted, as is usual. Norms, activations, losses and
+optimizers are not: they are sums over what the kernels make.
+"""
+
+import dataclasses
+import itertools
+from typing import Any
+
+from wav2pix_jax.models.speech_encoder import output_length
+
+
+@dataclasses.dataclass(frozen=True)
+class Forward:
+  """Operations of a forward pass, for one face.
+
+  Attributes:
+    generator: speech encoder, auxiliary classifier and upsampler.
+    speech: of it, the first convolution, which needs no gradient of its input.
+    discriminator: without the embedding's share, which is a thousandth.
+    faces: of it, the first convolution.
+  """
+
+  generator: int
+  speech: int
+  discriminator: int
+  faces: int
+
+
+def forward(config: Any, identities: int) -> Forward:
+  """Of a config's networks."""
+  model, window, size = config.model, config.dataset.window_samples, config.image_size
+  widths = (1, *model.encoder_widths)
+  lengths = [output_length(window, i + 1) for i in range(len(model.encoder_widths))]
+  encoder = [
+    15 * before * after * length
+    for (before, after), length in zip(itertools.pairwise(widths), lengths, strict=True)
+  ]
+  dense = (widths[-1] * lengths[-1], model.encoder_hidden, model.embedding, model.embedding)
+  classifier = (model.embedding, model.classifier_hidden, identities)
+  products = sum(a * b for layers in (dense, classifier) for a, b in itertools.pairwise(layers))
+  levels = size.bit_length() - 3
+  ups = (model.embedding, *(model.generator_width * 2**i for i in reversed(range(levels))), 3)
+  maps = (1, *(4 * 2**i for i in range(levels)))  # a stamp of 4x4 for each pixel of the smaller map
+  up = [16 * a * b * s * s for (a, b), s in zip(itertools.pairwise(ups), maps, strict=True)]
+  downs = (3, *(model.discriminator_width * 2**i for i in range(levels)))
+  down = [
+    16 * a * b * s * s
+    for (a, b), s in zip(itertools.pairwise(downs), reversed(maps[1:]), strict=True)
+  ]
+  return Forward(
+    2 * (sum(encoder) + products + sum(up)), 2 * encoder[0], 2 * sum(down), 2 * down[0]
+  )
+
+
+def train_step(config: Any, identities: int) -> int:
+  """Of a training step, for each face of the batch.
+
+  D's half draws, judges real, generated and mismatched faces, and goes back through all three to
+  D's kernels. G's half draws again, judges generated and real faces, and goes back through the
+  generated ones, not to D's kernels, and through all that drew them.
+  """
+  cost = forward(config, identities)
+  groups = 3 if config.loss.mismatched else 2
+  d_half = cost.generator + groups * (3 * cost.discriminator - cost.faces)
+  g_half = 3 * cost.generator - cost.speech + 3 * cost.discriminator
+  return d_half + g_half

@@ -1,0 +1,126 @@
+"""Drawing faces, from speech to uint8, against the same networks in PyTorch.
+
+.venv/bin/pip install -e '.[bench]'
+python -m benchmarks.generate --image_size=128
+"""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from benchmarks import flops, turns
+from configs import release
+
+IDENTITIES = 10
+BATCHES = {1: 20, 64: 2}  # faces at once, and how often in a turn
+JAX, EAGER, COMPILED = "JAX", "PyTorch, eager", "PyTorch, torch.compile"
+
+
+def main() -> None:
+  """The command."""
+  parser = turns.parser(__doc__.partition("\n")[0])
+  parser.add_argument("--image_size", type=int, default=128, choices=(64, 128))
+  flags = parser.parse_args()
+  size = flags.image_size
+  starts: dict[str, Callable[[int, int], turns.Work]] = {
+    JAX: _ours,
+    EAGER: functools.partial(_theirs, False),
+    COMPILED: functools.partial(_theirs, True),
+  }
+  sides = {
+    f"{side}, batch {count}": functools.partial(start, size, count)
+    for count in BATCHES
+    for side, start in starts.items()
+  }
+  seconds = turns.take(sides | turns.matrix_products(), flags.rounds)
+  ceiling = turns.ceiling(seconds)
+  cost = flops.forward(_config(size), IDENTITIES).generator
+  print(
+    f"{turns.machine()}; {size} px, {cost / 1e9:.2f} GFLOP a face; "
+    f"matrix ceiling {ceiling / 1e9:.0f} GFLOP/s"
+  )
+  figures = {}
+  for count, times in BATCHES.items():
+    for side in starts:
+      name = f"{side}, batch {count}"
+      each = float(np.median(seconds[name])) / times
+      share = count * cost / each / ceiling
+      figures[name] = {
+        "milliseconds": round(1e3 * each, 2),
+        "faces_per_second": round(count / each, 2),
+        "share_of_ceiling": round(share, 3),
+      }
+      print(
+        f"{name:32} {1e3 * each:7.1f} ms, {count / each:6.1f} faces/s, {share:.0%} of the ceiling"
+      )
+  ratios = {
+    f"{side}, batch {count}": turns.ratio(
+      seconds, f"{JAX}, batch {count}", f"{side}, batch {count}"
+    )
+    for count in BATCHES
+    for side in (EAGER, COMPILED)
+  }
+  for name, (median, least, most) in ratios.items():
+    print(f"JAX is {median:.2f} times as fast as {name} ({least:.2f} to {most:.2f})")
+  turns.write(
+    flags.json,
+    {
+      "image_size": size,
+      "ceiling_gflops": ceiling / 1e9,
+      "sides": figures,
+      "ratio": ratios[f"{EAGER}, batch 64"][0],
+      "ratios": ratios,
+    },
+  )
+
+
+def _config(image_size: int):
+  config = release.get_config()
+  config.image_size = image_size
+  return config
+
+
+def _speech(count: int) -> np.ndarray:
+  return np.random.default_rng(0).uniform(-1, 1, (count, 16_000)).astype(np.float32)
+
+
+def _ours(image_size: int, count: int) -> turns.Work:
+  """As `sample.py` draws."""
+  from wav2pix_jax.allocator import keep_freed_memory
+
+  keep_freed_memory()
+  import jax
+
+  from wav2pix_jax import generate, models
+  from wav2pix_jax.state import build_optimizers, initialise
+
+  config = _config(image_size)
+  nets = models.build(config, IDENTITIES)
+  state = initialise(nets, build_optimizers(config), jax.random.key(0), config)
+  draw, keys = generate.drawer(nets.generator), [generate.key(0, i) for i in range(count)]
+
+  def work():
+    for _ in range(BATCHES[count]):
+      draw(state.drawing, _speech(count), keys)
+
+  return work
+
+
+def _theirs(compiled: bool, image_size: int, count: int) -> turns.Work:
+  import torch
+
+  from benchmarks.torch_peer import Trainer
+
+  trainer = Trainer(image_size, compiled=compiled)
+
+  def work():
+    for _ in range(BATCHES[count]):
+      faces = trainer.draw(torch.from_numpy(_speech(count)))
+      faces.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+
+  return work
+
+
+if __name__ == "__main__":
+  main()

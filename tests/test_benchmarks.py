@@ -1,0 +1,68 @@
+"""What the benchmarks compare is the same, and what they count is there."""
+
+import jax
+import numpy as np
+import pytest
+
+from benchmarks import flops, train_step, turns
+from configs import base, release
+from wav2pix_jax import models, schema
+from wav2pix_jax import release as published
+from wav2pix_jax.models import layers
+from wav2pix_jax.state import build_optimizers, initialise
+from wav2pix_jax.steps import step_of
+
+
+@pytest.mark.parametrize("recipe", [base, release])
+def test_operations_counted_by_hand_are_those_that_xla_counts(recipe, monkeypatch):
+  """But for products with a convolution's padding, which XLA leaves out, and small things."""
+  monkeypatch.setattr(layers, "_as_matrix_product", lambda: False)
+  config = recipe.get_config()
+  config.image_size = 64
+  nets, optimizers = models.build(config, 10), build_optimizers(config)
+  key = jax.random.key(0)
+  state = jax.eval_shape(lambda: initialise(nets, optimizers, key, config))
+  batch = train_step.batch(64, 32, config.dataset.window_samples)
+  lowered = jax.jit(step_of(config, nets, optimizers)).lower(state, batch, key)
+  counted = lowered.cost_analysis()["flops"] / 32
+  assert 0.85 < counted / flops.train_step(config, 10) < 1
+
+
+def _work():
+  return lambda: None
+
+
+def test_sides_take_turns():
+  seconds = turns.take({"a": _work, "b": _work}, rounds=2)
+  assert {side: times.shape for side, times in seconds.items()} == {"a": (2,), "b": (2,)}
+  median, least, most = turns.ratio({"a": np.ones(3), "b": np.array([1, 2, 3])}, "a", "b")
+  assert (median, least, most) == (2, 1, 3)
+
+
+@pytest.mark.parametrize("image_size", [64, 128])
+def test_the_peer_in_pytorch_computes_the_same_losses(image_size):
+  pytest.importorskip("torch", reason="PyTorch is not installed; it is the extra bench")
+  from benchmarks.torch_peer import Trainer
+
+  config = release.get_config()
+  config.image_size, config.model.dropout = image_size, 0.0
+  nets, optimizers = models.build(config, train_step.IDENTITIES), build_optimizers(config)
+  key = jax.random.key(0)
+  state = initialise(nets, optimizers, key, config)
+  trainer = Trainer(image_size, dropout=0.0)
+  trainer.load(
+    *published.state_dicts(nets, state.generator.variables, state.discriminator.variables)
+  )
+  batch = train_step.batch(image_size, 4, config.dataset.window_samples)
+  step = jax.jit(step_of(config, nets, optimizers))
+  tensors = trainer.tensors(batch)
+  for _ in range(2):  # the second is of what the first has learned
+    state, ours = step(state, batch, key)
+    theirs = trainer.step(tensors)
+    for player in "dg":
+      np.testing.assert_allclose(
+        ours[f"{player}_loss/total"], theirs[f"{player}_loss"], rtol=1e-3, err_msg=player
+      )
+  drawn = trainer.draw(tensors[0])
+  assert drawn.shape == (4, 3, image_size, image_size)
+  assert batch[schema.SPEECH].shape == (4, 16_000)
