@@ -5,8 +5,10 @@ processes or threads read: a global batch is a function of (seed, step).
 """
 
 import dataclasses
+import functools
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ JITTER = schema.SAMPLE_RATE // 50
 
 _PUBLISHED = (youtubers.RELEASED, youtubers.CLEAN)
 _LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0}
+
+_FACES = (schema.FACE, schema.MISMATCHED_FACE)
 
 Example = dict[str, np.ndarray]
 
@@ -277,14 +281,16 @@ def train_batches(
     .seed(config.seed)
     .shuffle()
     .repeat()
-    .random_map(_TrainExample(records, config))
+    .random_map(_Drawn(records, config))
     .batch(batch_size)[start * process_count + process_index :: process_count]
-    .to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8))
+    .map(functools.partial(_conditioned, steps=tuple(config.dataset.audio_steps)))
+    # One thread is the fastest (measured): several wait for Python's lock, and for each other.
+    .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=8))
   )
 
 
-class _TrainExample(grain.transforms.RandomMap):
-  """A record as an example: a window of its speech, its face, and (if used) somebody else's."""
+class _Drawn(grain.transforms.RandomMap):
+  """Of a record a window of its speech, its face, and (if used) somebody else's, as stored."""
 
   def __init__(self, records: Records, config: Any):
     self._records = records
@@ -306,12 +312,15 @@ class _TrainExample(grain.transforms.RandomMap):
     speech = element[schema.SPEECH][start : start + size]
     if self._dataset.distort:
       speech = audio.distort(speech, rng)
-    face = self._flipped(element[schema.FACE], rng)
-    example = _example(speech, face, element[schema.IDENTITY], self._dataset)
+    drawn = {
+      schema.SPEECH: audio.cut(speech, 0, size),
+      schema.FACE: self._flipped(element[schema.FACE], rng),
+      schema.IDENTITY: element[schema.IDENTITY],
+    }
     if self._mismatched:
       other = self._records.faces[rng.choice(self._others[element[schema.IDENTITY]])]
-      example[schema.MISMATCHED_FACE] = images.to_float(self._flipped(other, rng))
-    return example
+      drawn[schema.MISMATCHED_FACE] = self._flipped(other, rng)
+    return drawn
 
   def _flipped(self, face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return face[:, ::-1] if self._dataset.flip and rng.random() < 0.5 else face
@@ -332,13 +341,16 @@ def evenly(records: Records, count: int, without: np.ndarray | None = None) -> n
 
 def centred_examples(records: Records, dataset: Any, chosen: np.ndarray) -> Example:
   """Centred examples of the chosen records as one batch, without mismatched faces."""
-  examples = []
+  size, windows = dataset.window_samples, []
   for record in map(records.__getitem__, chosen):
-    length, size = len(record[schema.SPEECH]), dataset.window_samples
-    start = centred_start(length, size, int(record[schema.INSTANT]))
-    speech = record[schema.SPEECH][start : start + size]
-    examples.append(_example(speech, record[schema.FACE], record[schema.IDENTITY], dataset))
-  return {name: np.stack([example[name] for example in examples]) for name in examples[0]}
+    start = centred_start(len(record[schema.SPEECH]), size, int(record[schema.INSTANT]))
+    windows.append(audio.cut(record[schema.SPEECH][start : start + size], 0, size))
+  batch = {
+    schema.SPEECH: np.stack(windows),
+    schema.FACE: records.faces[chosen],
+    schema.IDENTITY: records.identity[chosen],
+  }
+  return _conditioned(batch, dataset.audio_steps)
 
 
 def centred_start(length: int, window: int, instant: int) -> int:
@@ -346,11 +358,8 @@ def centred_start(length: int, window: int, instant: int) -> int:
   return int(np.clip(instant - window // 2, 0, max(length - window, 0)))
 
 
-def _example(speech: np.ndarray, face: np.ndarray, identity: np.ndarray, dataset: Any) -> Example:
-  """From speech of a window or less, which zeros then fill."""
-  window = audio.cut(speech, 0, dataset.window_samples)
-  return {
-    schema.SPEECH: audio.condition(window, dataset.audio_steps),
-    schema.FACE: images.to_float(face),
-    schema.IDENTITY: identity,
-  }
+def _conditioned(batch: Example, steps: Sequence[str]) -> Example:
+  """Windows and faces as stored, [B, ...], as the networks take them."""
+  out = {schema.SPEECH: audio.condition(batch[schema.SPEECH], steps)}
+  faces = {name: images.to_float(batch[name]) for name in _FACES if name in batch}
+  return out | faces | {schema.IDENTITY: batch[schema.IDENTITY]}
