@@ -18,6 +18,7 @@ import tqdm
 
 Work = Callable[[], None]
 PAUSE = 0.3  # seconds between turns, in which a library's threads stop spinning
+PATIENCE = 10  # seconds for a side to leave by itself
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 
 
@@ -57,6 +58,10 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, np.n
           line.send(True)
           seconds[side].append(line.recv())
           bar.update()
+    for line in lines.values():
+      line.send(False)
+    for process in processes:
+      process.join(PATIENCE)
   except EOFError:
     sys.exit("a side failed; what it printed stands above.")
   finally:

@@ -1,0 +1,85 @@
+"""How long one waits: for help, for the first logged step of the demo, for a face of a recording.
+
+python -m benchmarks.startup
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import turns
+
+FIRST = "step 20:"  # the first line of losses; log_every is 20
+STEPS = 20
+LIMITS = {"help": 1.0, "demo, warm": 20.0, "sample": 6.0}  # seconds
+MEMORY = 2048  # MiB
+
+
+def main() -> None:
+  """The command."""
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser.add_argument("--data_dir", default="data", help="where prepared datasets are kept")
+  parser.add_argument("--json", type=Path, help="a file for the figures")
+  flags = parser.parse_args()
+  with tempfile.TemporaryDirectory() as folder:
+    environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
+
+    def seconds(*arguments: str, until: str = "") -> tuple[float, int]:
+      return _seconds([sys.executable, "main.py", *arguments], environment, until)
+
+    def demo(name: str) -> tuple[float, int]:
+      return seconds(
+        *("--config=configs/demo.py", f"--config.num_steps={STEPS}"),
+        *(f"--config.dataset.data_dir={flags.data_dir}", f"--workdir={folder}/{name}"),
+        until=FIRST,
+      )
+
+    print("Preparing what is kept between runs: data, the classifier of faces.", flush=True)
+    demo("first")
+    environment["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/anew"
+    taken = {"help": seconds("--help")[0]}
+    taken["demo, cold"], _ = demo("cold")
+    taken["demo, warm"], memory = demo("warm")
+    recording = next(Path(folder, "warm/samples/held_out").iterdir())
+    sample = ("--mode=sample", f"--workdir={folder}/warm", f"--speech={recording}")
+    seconds(*sample, f"--out={folder}/a")
+    taken["sample"], _ = seconds(*sample, f"--out={folder}/b")
+  print(turns.machine())
+  for what, took in taken.items():
+    limit = f", to be at most {LIMITS[what]:g}" if what in LIMITS else ""
+    print(f"{what:12} {took:6.1f} s{limit}")
+  print(f"peak memory of the demo: {memory} MiB, to be at most {MEMORY}")
+  ratio = taken["demo, cold"] / taken["demo, warm"]
+  print(f"the compilation cache makes the demo start {ratio:.1f} times as fast")
+  turns.write(flags.json, {"seconds": taken, "peak_mib": memory, "ratio": round(ratio, 3)})
+
+
+def _seconds(command: list[str], environment: dict[str, str], until: str) -> tuple[float, int]:
+  """Until a line begins with `until`, or the end; and the peak memory of it all, MiB."""
+  start, seen = time.perf_counter(), None
+  process = subprocess.Popen(
+    command,
+    env=environment | {"PYTHONUNBUFFERED": "1"},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+    text=True,
+  )
+  assert process.stdout
+  lines = []
+  for line in process.stdout:
+    lines.append(line)
+    if until and line.startswith(until) and seen is None:
+      seen = time.perf_counter() - start
+  _, status, usage = os.wait4(process.pid, 0)
+  process.returncode = os.waitstatus_to_exitcode(status)
+  if until and seen is None or (process.returncode and "--help" not in command):
+    sys.exit(f"{' '.join(command)} failed:\n{''.join(lines[-20:])}")
+  return seen or time.perf_counter() - start, usage.ru_maxrss // 1024
+
+
+if __name__ == "__main__":
+  main()
