@@ -135,10 +135,13 @@ def generator_step(
   def loss(params):
     player = state.generator.replace(params=params)
     (fake, embedding, logits), player = _draw(nets, player, batch, key)
-    ((fake_scores, fake_features),), judge = _judge(nets, state.discriminator, [fake], embedding)
-    # Real faces take a pass of their own, since no gradient comes back through them.
-    before = state.discriminator if nets.batched_passes else judge
-    ((_, real_features),), judge = _judge(nets, before, [batch[schema.FACE]], embedding)
+    judged, discriminator = _judge(nets, state.discriminator, [fake], embedding)
+    ((fake_scores, fake_features),) = judged
+    # No gradient comes back through real faces, so they take a pass of their own; where passes are
+    # batched, with the same power iteration.
+    before = state.discriminator if nets.batched_passes else discriminator
+    judged, discriminator = _judge(nets, before, [batch[schema.FACE]], embedding)
+    ((_, real_features),) = judged
     terms = losses.generator(
       fake_scores,
       fake_features,
@@ -152,7 +155,7 @@ def generator_step(
       lambda x: _pmean(x, axis_name),
     )
     accuracy = jnp.mean(logits.argmax(-1) == batch[schema.IDENTITY])
-    return terms["total"], (player.stats, judge, terms, accuracy)
+    return terms["total"], (player.stats, discriminator, terms, accuracy)
 
   grads, aux = jax.grad(loss, has_aux=True)(state.generator.params)
   stats, discriminator, terms, accuracy = aux

@@ -37,7 +37,7 @@ def conv_transpose_4x4_stride_2(y: Array, kernel: Array) -> Array:
 
 
 def _kernel_gradient(x: Array, y: Array) -> Array:
-  """What of y [B, H / 2, W / 2, D] is due to each tap with x [B, H, W, C]: [4, 4, C, D]."""
+  """Of `conv_4x4_stride_2` at x [B, H, W, C], for the gradient y [B, H / 2, W / 2, D]."""
   products = zip(_data(x), _output_adjoint(y), strict=True)
   return _kernel_adjoint([a.T @ b for a, b in products], x.shape[-1])
 
