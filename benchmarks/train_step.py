@@ -16,6 +16,7 @@ CONFIGS = {"release": release, "base": base}
 IDENTITIES = 10
 JAX, BASE = "JAX, configs/release.py", "JAX, configs/base.py"
 EAGER, COMPILED = "PyTorch, eager", "PyTorch, torch.compile"
+CONFIG_OF = {JAX: "release", EAGER: "release", COMPILED: "release", BASE: "base"}
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
   seconds = turns.take(sides | turns.matrix_products(), flags.rounds)
   ceiling = turns.ceiling(seconds)
   cost = {
-    side: flops.train_step(_config(which, size), IDENTITIES) for side, which in _KINDS.items()
+    side: flops.train_step(_config(which, size), IDENTITIES) for side, which in CONFIG_OF.items()
   }
   print(
     f"{turns.machine()}; {size} px, batch {batch_size}; matrix ceiling {ceiling / 1e9:.0f} GFLOP/s"
@@ -68,9 +69,6 @@ def main() -> None:
       "ratios": ratios,
     },
   )
-
-
-_KINDS = {JAX: "release", EAGER: "release", COMPILED: "release", BASE: "base"}
 
 
 def _config(which: str, image_size: int):

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import flops, train_step, turns
 from configs import base, release
-from wav2pix_jax import models, schema
+from wav2pix_jax import models
 from wav2pix_jax import release as published
 from wav2pix_jax.models import layers
 from wav2pix_jax.state import build_optimizers, initialise
@@ -65,4 +65,3 @@ def test_the_peer_in_pytorch_computes_the_same_losses(image_size):
       )
   drawn = trainer.draw(tensors[0])
   assert drawn.shape == (4, 3, image_size, image_size)
-  assert batch[schema.SPEECH].shape == (4, 16_000)
