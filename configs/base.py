@@ -16,6 +16,7 @@ def get_config() -> ConfigDict:
   config.image_size = 128  # pixels, a power of two; paper: 128 (figure 6 also 64)
   config.num_steps = 17_328  # the release's 200 epochs of 5,545 pairs at batch 64
   config.batch_size = 64  # over all devices; release
+  config.precision = "float32"  # release; on GPUs TF32. "bfloat16": convolutions, nothing else
   config.ema_decay = 0.999  # ours: faces are drawn with averaged weights; 0: with the last ones
 
   config.dataset = dataset = ConfigDict()

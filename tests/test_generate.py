@@ -33,6 +33,16 @@ def test_a_face_depends_on_its_own_speech_and_key_alone(drawn):
     np.testing.assert_allclose(names, logits[picked], rtol=1e-5)
 
 
+def test_faces_do_not_depend_on_the_precision_of_training(drawn, config):
+  draw, variables, speech, keys = drawn
+  config.precision = "bfloat16"
+  again = generate.drawer(models.build(config, 2).generator)
+  for a, b in zip(
+    draw(variables, speech[:2], keys), again(variables, speech[:2], keys), strict=True
+  ):
+    assert np.array_equal(a, b)
+
+
 def test_draws_differ_and_keys_name_them(drawn):
   draw, variables, speech, keys = drawn
   faces, _ = draw(variables, np.repeat(speech[:1], 3, 0), [keys[0], keys[0], keys[1]])

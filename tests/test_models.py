@@ -59,7 +59,9 @@ def test_convolutions_to_and_from_a_point_agree_with_the_library():
     dimension_numbers=("NHWC", "HWIO", "NHWC"),
     transpose_kernel=True,
   )
-  np.testing.assert_allclose(layers.conv_transpose_4x4_from_point(x, kernel), expected, atol=1e-5)
+  np.testing.assert_allclose(
+    layers.conv_transpose_4x4_from_point(x[:, 0, 0], kernel), expected, atol=1e-5
+  )
   x, kernel = _normal(2, 4, 4, 3), _normal(4, 4, 3, 1)
   expected = jax.lax.conv_general_dilated(
     x, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -100,7 +102,11 @@ def test_lengths():
 
 @pytest.mark.parametrize(
   ("field", "value", "words"),
-  [("image_size", 100, "power of two"), ("dataset.window_samples", 1365, "longer window")],
+  [
+    ("image_size", 100, "power of two"),
+    ("dataset.window_samples", 1365, "longer window"),
+    ("precision", "float16", "choose from float32, bfloat16"),
+  ],
 )
 def test_impossible_shapes_are_refused(field, value, words):
   config = base.get_config()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from wav2pix_jax import models, parallel, schema, steps
+from wav2pix_jax.models import layers
 from wav2pix_jax.state import build_optimizers, initialise
 
 KEY = jax.random.key(7)
@@ -170,6 +171,25 @@ def test_every_recipe_steps_and_is_finite(config, name):
   assert int(after.step) == 1
   assert metrics["finite"] == 1
   assert ("d_loss/mismatched" in metrics) == bool(recipe.loss.mismatched)
+
+
+def test_bfloat16_is_what_convolutions_compute_in_and_nothing_else(config, monkeypatch):
+  """Parameters, statistics, optimizers, losses and metrics stay float32, and near float32's."""
+  monkeypatch.setattr(layers, "_as_matrix_product", lambda: False)
+  config.model.dropout, config.loss.energy_score = 0.0, False
+  batch, after = _batch(config, 4), {}
+  for config.precision in ("float32", "bfloat16"):
+    state, context = _setting(config)
+    step = jax.jit(_whole_step(config, context))
+    for line in step.lower(state, batch, KEY).as_text().splitlines():
+      if "stablehlo.convolution" in line:
+        assert ("bf16>" in line) == ("xf32>" not in line) == (config.precision == "bfloat16")
+      assert not ("stablehlo.reduce" in line and "bf16>" in line)  # no sums but of products
+    after[config.precision] = step(state, batch, KEY)
+  dtypes = {leaf.dtype for leaf in jax.tree.leaves(after["bfloat16"])}
+  assert dtypes == {np.dtype("f4"), np.dtype("i4")}
+  for name, value in after["float32"][1].items():
+    np.testing.assert_allclose(after["bfloat16"][1][name], value, 0.05, 2e-3, err_msg=name)
 
 
 def test_a_nan_is_reported(config):

@@ -29,9 +29,12 @@ def draw_one(
 ) -> tuple[jax.Array, jax.Array]:
   """A face [S, S, 3] in [-1, 1] and logits [identities] of a conditioned window [T], float32.
 
-  Normalisation uses the running statistics, dropout stays on and takes the key.
+  Normalisation uses the running statistics, dropout stays on and takes the key. All is computed in
+  float32, whatever it was trained in, so that faces are the same on all machines but for rounding.
   """
-  out: Any = generator.apply(variables, window[None], False, False, rngs={"dropout": key})
+  out: Any = generator.clone(dtype=jnp.float32).apply(
+    variables, window[None], False, False, rngs={"dropout": key}
+  )
   faces, _, logits = out
   return faces[0], logits[0]
 

@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Any
 
+import jax.numpy as jnp
+
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.models.discriminator import Discriminator
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
@@ -24,12 +26,15 @@ class Networks:
   batched_passes: bool
 
 
+PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
 def check(config: Any) -> None:
   """Refuses a config whose networks cannot be built.
 
   Raises:
-    UserError: an image size that is no power of two from 8 on, or a window too short for the
-      encoder's strides.
+    UserError: an image size that is no power of two from 8 on, a window too short for the encoder's
+      strides, or an unknown precision.
   """
   size, window = config.image_size, config.dataset.window_samples
   if size < 8 or size & (size - 1):
@@ -40,13 +45,16 @@ def check(config: Any) -> None:
       f"dataset.window_samples is {window}, of which the {blocks} strides of the speech encoder "
       "leave nothing; take a longer window."
     )
+  if config.precision not in PRECISIONS:
+    raise UserError(f"precision is {config.precision!r}; choose from {', '.join(PRECISIONS)}.")
 
 
 def build(config: Any, identities: int, axis_name: str | None = None) -> Networks:
   """The networks of a config.
 
   Args:
-    config: with `image_size`, `dataset.window_samples` and `model.*` (see `configs/base.py`).
+    config: with `image_size`, `precision`, `dataset.window_samples` and `model.*` (see
+      `configs/base.py`).
     identities: how many speakers the auxiliary classifier tells apart.
     axis_name: the devices over which batch norm averages in training; None for one device.
 
@@ -54,7 +62,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
     UserError: as `check`.
   """
   check(config)
-  model = config.model
+  model, dtype = config.model, PRECISIONS[config.precision]
   levels = config.image_size.bit_length() - 3  # 4x4 to half the image size: 4 at 64 px, 5 at 128 px
   return Networks(
     Generator(
@@ -81,11 +89,13 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         dropout_layers=model.dropout_layers,
         axis_name=axis_name,
       ),
+      dtype,
     ),
     Discriminator(
       widths=tuple(model.discriminator_width * 2**i for i in range(levels)),
       last_spectral_norm=model.discriminator_last_spectral_norm,
       projection=model.discriminator_projection,
+      dtype=dtype,
     ),
     batched_passes=model.discriminator_batched_passes,
   )

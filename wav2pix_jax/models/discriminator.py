@@ -5,6 +5,7 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from wav2pix_jax.models import layers
 
@@ -19,11 +20,13 @@ class Discriminator(nn.Module):
       Else it is concatenated to them (paper), right before the last convolution, which is linear:
       the score is then one term of the face plus one of the speech, and cannot tell whether the two
       belong together.
+    dtype: of the convolutions to 4x4; parameters, features and scores are float32.
   """
 
   widths: tuple[int, ...]
   last_spectral_norm: bool
   projection: bool
+  dtype: DTypeLike = jnp.float32
 
   @nn.compact
   def __call__(
@@ -37,12 +40,12 @@ class Discriminator(nn.Module):
       train: keep the power iterations of the spectral norms.
     """
     # fmt: off
-    x = faces                                               # [B, S, S, 3]
+    x = faces.astype(self.dtype)                            # [B, S, S, 3]
     for i, width in enumerate(self.widths):
       shape = (4, 4, x.shape[-1], width)
       conv = layers.Conv(layers.conv_4x4_stride_2, shape, spectral_norm=True, name=f"down{i}")
       x = nn.leaky_relu(conv(x, train), 0.2)
-    features = x                                            # [B, 4, 4, C]
+    features = x = x.astype(jnp.float32)                    # [B, 4, 4, C]
     if not self.projection:
       tiled = jnp.broadcast_to(embedding[:, None, None], (*x.shape[:3], embedding.shape[-1]))
       x = jnp.concatenate([x, tiled], -1)                   # [B, 4, 4, C + E]

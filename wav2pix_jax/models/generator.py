@@ -2,6 +2,8 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from wav2pix_jax.models import layers
 from wav2pix_jax.models.speech_encoder import SpeechEncoder
@@ -38,7 +40,8 @@ class AuxiliaryClassifier(nn.Module):
 class Upsampler(nn.Module):
   """Transposed convolutions from an embedding to a face; dropout takes the place of a noise input.
 
-  On the embedding it varies the face as a whole; in later layers, ever smaller patches of it.
+  On the embedding it varies the face as a whole; in later layers, ever smaller patches of it. Maps
+  have the embedding's dtype.
 
   Attributes:
     widths: channels at 4x4, 8x8, ... up to half the image size.
@@ -60,14 +63,14 @@ class Upsampler(nn.Module):
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
-    """Faces float32 [B, S, S, 3] in [-1, 1] of embeddings float32 [B, E]."""
+    """Faces float32 [B, S, S, 3] in [-1, 1] of embeddings [B, E]."""
 
     def up(convolve, x, width, name):
       shape = (4, 4, width, x.shape[-1])
       return layers.Conv(convolve, shape, spectral_norm=self.spectral_norm, name=name)(x, train)
 
     # fmt: off
-    x = embedding[:, None, None]                            # [B, 1, 1, E]
+    x = embedding                                           # [B, E]
     if self.dropout_embedding:
       x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
     for i, width in enumerate(self.widths):
@@ -78,16 +81,25 @@ class Upsampler(nn.Module):
       if i < self.dropout_layers:
         x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
       x = nn.relu(x)
-    return nn.tanh(up(layers.conv_transpose_4x4_stride_2, x, 3, "rgb"))  # [B, S, S, 3]
+    x = up(layers.conv_transpose_4x4_stride_2, x, 3, "rgb")
+    return nn.tanh(x.astype(jnp.float32))                   # [B, S, S, 3]
     # fmt: on
 
 
 class Generator(nn.Module):
-  """Speech to face, with the speaker's name on the side: everything the generator's loss trains."""
+  """Speech to face, with the speaker's name on the side: everything the generator's loss trains.
+
+  Attributes:
+    encoder: speech to embedding.
+    classifier: embedding to speaker, always in float32.
+    upsampler: embedding to face.
+    dtype: of the convolutions; parameters, statistics, norms and what comes out are float32.
+  """
 
   encoder: SpeechEncoder
   classifier: AuxiliaryClassifier
   upsampler: Upsampler
+  dtype: DTypeLike = jnp.float32
 
   def __call__(
     self, speech: jax.Array, train: bool, deterministic: bool
@@ -100,6 +112,7 @@ class Generator(nn.Module):
       train: normalise by the batch and move the running statistics.
       deterministic: leave dropout out. Drawing keeps it in: it is where variety comes from.
     """
-    embedding = self.encoder(speech, train)
+    embedding = self.encoder(speech.astype(self.dtype), train)
     logits = self.classifier(embedding, train)
-    return self.upsampler(embedding, train, deterministic), embedding, logits
+    faces = self.upsampler(embedding.astype(self.dtype), train, deterministic)
+    return faces, embedding, logits

@@ -94,8 +94,8 @@ def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
 
 
 def conv_transpose_4x4_from_point(x: Array, kernel: Array) -> Array:
-  """Vectors [B, 1, 1, C], kernel [4, 4, D, C], no padding: one stamp each, [B, 4, 4, D]."""
-  return jnp.einsum("bc,hwdc->bhwd", x[:, 0, 0], kernel)
+  """Vectors [B, C], kernel [4, 4, D, C], no padding: one stamp each, [B, 4, 4, D]."""
+  return jnp.einsum("bc,hwdc->bhwd", x, kernel)
 
 
 def conv_4x4_to_point(x: Array, kernel: Array) -> Array:
@@ -116,6 +116,8 @@ class Conv(nn.Module):
   as it is; flax's `nn.SpectralNorm` divides it too, at initialisation. Rows and columns are the
   release's, since every kernel here has last the axis that PyTorch has first.
 
+  Kernels are stored, and normalised, in float32, and convolve in the dtype of x.
+
   Attributes:
     convolve: a function of this file.
     kernel_shape: as that function's docstring gives it.
@@ -134,19 +136,21 @@ class Conv(nn.Module):
     kernel = self.param("kernel", RELEASE_INIT, self.kernel_shape)
     if self.spectral_norm:
       kernel = self._divided_by_sigma(kernel, train)
-    x = self.convolve(x, kernel)
-    if self.use_bias:
-      x = x + self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+    x = self.convolve(x, kernel.astype(x.dtype))
+    if self.use_bias:  # in float32, for the sake of its gradient, a long sum
+      x = (x + self.param("bias", nn.initializers.zeros, (x.shape[-1],))).astype(x.dtype)
     return x
 
   def _divided_by_sigma(self, kernel: Array, train: bool) -> Array:
     matrix = kernel.reshape(-1, kernel.shape[-1])
     u = self.variable("spectral", "u", self._random_unit, matrix.shape[-1:])
-    right = lax.stop_gradient(_unit(matrix @ u.value))
-    left = lax.stop_gradient(_unit(right @ matrix))
+    with jax.default_matmul_precision("highest"):  # few operations, and no TF32 in sigma
+      right = lax.stop_gradient(_unit(matrix @ u.value))
+      left = lax.stop_gradient(_unit(right @ matrix))
+      sigma = right @ matrix @ left
     if train:
       u.value = left
-    return kernel / (right @ matrix @ left)
+    return kernel / sigma
 
   def _random_unit(self, shape: tuple[int, ...]) -> Array:
     return _unit(jax.random.normal(self.make_rng("params"), shape))
@@ -161,7 +165,7 @@ class BatchNorm(nn.Module):
 
   flax's own stores the biased variance of a batch; the release's running variance is the unbiased
   one (N / (N - 1)). Momentum 0.9 (the release's 0.1), epsilon 1e-5. Release: scale starts from
-  N(1, 0.02), shift from 0.
+  N(1, 0.02), shift from 0. All of it is computed in float32, whatever comes in and goes out.
 
   Attributes:
     axis_name: the devices to average over in training; None for one device.
@@ -172,7 +176,8 @@ class BatchNorm(nn.Module):
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
     """X [..., C], normalised by its own statistics in training, else by the running ones."""
-    channels = x.shape[-1:]
+    dtype, channels = x.dtype, x.shape[-1:]
+    x = x.astype(jnp.float32)
     scale = self.param("scale", lambda key: 1 + RELEASE_INIT(key, channels))
     bias = self.param("bias", nn.initializers.zeros, channels)
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
@@ -186,7 +191,7 @@ class BatchNorm(nn.Module):
       running_var.value += 0.1 * (var * count / max(count - 1, 1) - running_var.value)
     else:
       mean, var = running_mean.value, running_var.value
-    return (x - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias
+    return ((x - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias).astype(dtype)
 
   def _pmean(self, x: Array) -> Array:
     return lax.pmean(x, self.axis_name) if self.axis_name else x

@@ -39,7 +39,7 @@ class SpeechEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
-    """Embedding float32 [B, embedding] of conditioned speech float32 [B, T]."""
+    """Embedding float32 [B, embedding] of conditioned speech [B, T], whose dtype convolves."""
     # fmt: off
     x = speech[..., None]                                   # [B, T, 1]
     for i, width in enumerate(self.widths):
@@ -48,7 +48,7 @@ class SpeechEncoder(nn.Module):
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       x = nn.leaky_relu(x, LEAKY_SLOPE)                     # [B, (T - 2) // 4 + 1, width]
-    x = x.reshape(len(x), -1)                               # [B, 4096] for 16,000 samples
+    x = x.reshape(len(x), -1).astype(jnp.float32)           # [B, 4096] for 16,000 samples
     x = nn.relu(nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x))
     x = nn.relu(nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense1")(x))
     x = nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense2")(x)
