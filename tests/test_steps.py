@@ -177,7 +177,7 @@ def test_bfloat16_is_what_convolutions_compute_in_and_nothing_else(config, monke
   """Parameters, statistics, optimizers, losses and metrics stay float32, and near float32's."""
   monkeypatch.setattr(layers, "_as_matrix_product", lambda: False)
   config.model.dropout, config.loss.energy_score = 0.0, False
-  batch, after = _batch(config, 4), {}
+  batch, after = _batch(config, 16), {}
   for config.precision in ("float32", "bfloat16"):
     state, context = _setting(config)
     step = jax.jit(_whole_step(config, context))
