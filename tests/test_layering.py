@@ -12,6 +12,7 @@ FLOORS = [
   {"state", "data", "parallel", "stopping"},
   {
     "steps",
+    "on_device",
     "generate",
     "checkpoint",
     "run_info",

@@ -83,6 +83,22 @@ def test_the_same_command_goes_on_and_ends_like_an_uninterrupted_run(
   assert "Trained to step 6." in done.stdout
 
 
+def test_a_run_with_its_records_on_the_device_goes_on_as_if_it_had_never_stopped(
+  released, data_dir, tmp_path
+):
+  """And so does one in bfloat16."""
+  fields = {"dataset.on_device": True, "precision": "bfloat16"}
+  for name, steps in (("whole", 6), ("parts", 3), ("parts", 6)):
+    command = conftest.training_command(
+      tmp_path / name, released.folder, data_dir, num_steps=steps, **fields
+    )
+    _run(command)
+  whole, parts = (kills.scalars(tmp_path / name)[6] for name in ("whole", "parts"))
+  for values in (whole, parts):
+    values.pop("seconds_waiting_for_data")
+  assert whole == parts
+
+
 def test_a_changed_config_is_refused(run, released, data_dir):
   workdir, _ = run
   changed = {"loss.l1": 1.0}

@@ -3,6 +3,7 @@
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,6 +15,10 @@ from wav2pix_jax.files import writing
 PRE_EMPHASIS = 0.95  # release; the paper names the filter but not its coefficient
 PEAK = "peak"
 PREEMPHASIS = "pre_emphasis"
+# What `distort` draws: how often it does, and how much.
+DISTORTED = 0.8
+DISTORTED_DECIBELS, DISTORTED_BANDS = 6, 8
+NOISE_BELOW = (5, 40)  # decibels
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -88,25 +93,45 @@ def distort(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   8 kHz, and get noise, from white to pink, 5 to 40 dB below the speech (ours). Silence stays
   nearly so.
   """
-  if rng.random() > 0.8:
+  if rng.random() > DISTORTED:
     return window.astype(np.float32)
-  speech = equalise(window, rng.normal(0, 6, 8))
-  noise = coloured_noise(len(window), rng.uniform(0, 1), rng)
-  return (speech + noise * speech.std() * 10 ** (-rng.uniform(5, 40) / 20)).astype(np.float32)
+  decibels = rng.normal(0, DISTORTED_DECIBELS, DISTORTED_BANDS)
+  slope, white = rng.uniform(0, 1), rng.standard_normal(len(window))
+  return distorted(window, decibels, white, slope, rng.uniform(*NOISE_BELOW))
+
+
+def distorted(window: Any, decibels: Any, white: Any, slope: Any, below: Any) -> Any:
+  """A window, filtered and with noise: float32 [T]; of NumPy, or any library like it.
+
+  Args:
+    window: int16 or float [T].
+    decibels: of the filter, as `equalise` takes them.
+    white: standard normal [T], of which the noise is made.
+    slope: float [] of the noise: its amplitude falls as frequency^-slope.
+    below: float [], decibels by which the noise is less than the filtered speech.
+  """
+  speech = equalise(window, decibels)
+  noise = _coloured(white, slope) * speech.std()
+  return (speech + noise * 10 ** (-below / 20)).astype(np.float32)
 
 
 def equalise(speech: np.ndarray, decibels: Sequence[float] | np.ndarray) -> np.ndarray:
   """Speech filtered by gains at frequencies of equal ratio from 50 Hz to 8 kHz: float [T]."""
+  xp = speech.__array_namespace__()
   hertz = _hertz(len(speech))
   points = np.geomspace(50, schema.SAMPLE_RATE / 2, len(decibels))
-  gains = 10 ** (np.interp(np.log(hertz), np.log(points), decibels) / 20)
-  return np.fft.irfft(np.fft.rfft(speech) * gains, len(speech))
+  gains = 10 ** (xp.interp(np.log(hertz), np.log(points), decibels) / 20)
+  return xp.fft.irfft(xp.fft.rfft(speech) * gains, len(speech))
 
 
 def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.ndarray:
   """Noise, amplitude falling as frequency^-slope, root mean square 1: float [length]."""
-  spectrum = np.fft.rfft(rng.standard_normal(length)) * _hertz(length) ** -slope
-  noise = np.fft.irfft(spectrum, length)
+  return _coloured(rng.standard_normal(length), slope)
+
+
+def _coloured(white: np.ndarray, slope: float) -> np.ndarray:
+  fft = white.__array_namespace__().fft
+  noise = fft.irfft(fft.rfft(white) * _hertz(len(white)) ** -slope, len(white))
   return noise / noise.std()
 
 

@@ -33,6 +33,8 @@ JITTER = schema.SAMPLE_RATE // 50
 _PUBLISHED = (youtubers.RELEASED, youtubers.CLEAN)
 _LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0}
 
+RECORD = "record"  # an index into `Records`
+
 _FACES = (schema.FACE, schema.MISMATCHED_FACE)
 
 Example = dict[str, np.ndarray]
@@ -264,6 +266,8 @@ def train_batches(
   """Endless shuffled batches, as `schema.py` says, from that of step `start` on.
 
   Going on after any step on any number of processes takes the number of the step and nothing else.
+  With `dataset.on_device`, the same records in the same order, but only their indices: `RECORD`,
+  int32 [B], of which `on_device.py` makes batches.
 
   Args:
     records: to learn from.
@@ -276,17 +280,25 @@ def train_batches(
   Raises:
     UserError: records of a single identity, which leave no mismatched faces to draw.
   """
-  return iter(
-    grain.MapDataset.source(records)
-    .seed(config.seed)
-    .shuffle()
-    .repeat()
-    .random_map(_Drawn(records, config))
-    .batch(batch_size)[start * process_count + process_index :: process_count]
-    .map(functools.partial(_conditioned, steps=tuple(config.dataset.audio_steps)))
-    # One thread is the fastest (measured): several wait for Python's lock, and for each other.
-    .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=8))
-  )
+  if config.loss.mismatched and len(np.unique(records.identity)) == 1:
+    raise UserError("the training records show one identity only; mismatched faces need two.")
+  wanted = slice(start * process_count + process_index, None, process_count)
+  if config.dataset.on_device:
+    indices = grain.MapDataset.range(len(records)).seed(config.seed).shuffle().repeat()
+    batches = indices.map(_named).batch(batch_size)[wanted]
+  else:
+    shuffled = grain.MapDataset.source(records).seed(config.seed).shuffle().repeat()
+    batches = (
+      shuffled.random_map(_Drawn(records, config))
+      .batch(batch_size)[wanted]
+      .map(functools.partial(conditioned, steps=tuple(config.dataset.audio_steps)))
+    )
+  # One thread is the fastest (measured): several wait for Python's lock, and for each other.
+  return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)))
+
+
+def _named(index: int) -> dict[str, np.int32]:
+  return {RECORD: np.int32(index)}
 
 
 class _Drawn(grain.transforms.RandomMap):
@@ -299,8 +311,6 @@ class _Drawn(grain.transforms.RandomMap):
     self._others = [
       np.flatnonzero(records.identity != who) for who in range(records.identity.max() + 1)
     ]
-    if self._mismatched and not all(map(len, self._others)):
-      raise UserError("the training records show one identity only; mismatched faces need two.")
 
   def random_map(self, element: Example, rng: np.random.Generator) -> Example:
     length, size = len(element[schema.SPEECH]), self._dataset.window_samples
@@ -350,7 +360,7 @@ def centred_examples(records: Records, dataset: Any, chosen: np.ndarray) -> Exam
     schema.FACE: records.faces[chosen],
     schema.IDENTITY: records.identity[chosen],
   }
-  return _conditioned(batch, dataset.audio_steps)
+  return conditioned(batch, dataset.audio_steps)
 
 
 def centred_start(length: int, window: int, instant: int) -> int:
@@ -358,8 +368,8 @@ def centred_start(length: int, window: int, instant: int) -> int:
   return int(np.clip(instant - window // 2, 0, max(length - window, 0)))
 
 
-def _conditioned(batch: Example, steps: Sequence[str]) -> Example:
-  """Windows and faces as stored, [B, ...], as the networks take them."""
+def conditioned(batch: dict[str, Any], steps: Sequence[str]) -> dict[str, Any]:
+  """Windows and faces as stored, [B, ...], as the networks take them; of NumPy or JAX."""
   out = {schema.SPEECH: audio.condition(batch[schema.SPEECH], steps)}
   faces = {name: images.to_float(batch[name]) for name in _FACES if name in batch}
   return out | faces | {schema.IDENTITY: batch[schema.IDENTITY]}

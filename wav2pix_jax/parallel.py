@@ -89,6 +89,14 @@ def replicate(tree: Any) -> Any:
   return jax.device_put(tree, _replicated())
 
 
+def free_memory() -> int | None:
+  """Bytes that the fullest of this process's devices has left; None where they do not tell."""
+  stats = [device.memory_stats() for device in jax.local_devices()]
+  if not all(stats):
+    return None
+  return min(each["bytes_limit"] - each["bytes_in_use"] for each in stats)
+
+
 def across_processes(tree: Any) -> Any:
   """What `pmapped` leaves, whose arrays know of this process's devices only, as arrays of all.
 

@@ -4,13 +4,24 @@ import contextlib
 import functools
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import audio, checkpoint, data, metrics, models, parallel, run_info, schema
+from wav2pix_jax import (
+  audio,
+  checkpoint,
+  data,
+  metrics,
+  models,
+  on_device,
+  parallel,
+  run_info,
+  schema,
+)
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.files import exclusively, writing
 from wav2pix_jax.identify import identifier
@@ -73,7 +84,12 @@ def train(config: ConfigDict, workdir: Path) -> None:
   root_key = jax.random.key(config.seed)
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(initialise, nets, optimizers, init_key, config)
-  step_on_devices = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
+  step: Any = step_of(config, nets, optimizers, parallel.AXIS)
+  constants: Any = root_key
+  if config.dataset.on_device:
+    step = on_device.step_of(step, config, parallel.AXIS)
+    constants = root_key, on_device.place(records, config)
+  step_on_devices = parallel.pmapped(step)
   who = identifier(builder, config.image_size)
   chosen = data.evenly(records, REFERENCE)
   reference = metrics.make_out(records.faces[chosen], records.identity[chosen], who)
@@ -123,7 +139,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     figures: dict[str, float] = {}
     steps = range(start + 1, config.num_steps + 1)
     for step, batch in zip(steps, log.timed(batches), strict=False):
-      state, measured = step_on_devices(state, parallel.shard(batch), root_key)
+      state, measured = step_on_devices(state, parallel.shard(batch), constants)
       log.add(measured)
       last = step == config.num_steps
       signal = 0 if last else stop_asked(step)
