@@ -25,19 +25,45 @@ def _batch(records, config, indices, key=KEY):
   return jax.device_get(made(on_device.place(records, config), jnp.asarray(indices), key))
 
 
-def test_records_come_in_the_same_order_and_are_conditioned_alike(records, config):
-  """A window longer than all speech leaves nothing to draw: the batches are the same."""
+def test_an_epoch_shows_every_record_once_and_the_next_in_another_order(records, config):
+  count = len(records)
+  batches = on_device.train_batches(records, config, count)
+  first, second = (next(batches)[on_device.RECORD] for _ in range(2))
+  assert first.dtype == np.int32
+  assert sorted(first) == sorted(second) == list(range(count))
+  assert not np.array_equal(first, second)
+  config.seed = 1
+  assert not np.array_equal(
+    next(on_device.train_batches(records, config, count))[on_device.RECORD], first
+  )
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_processes_share_the_global_batch_from_any_step(records, config, processes):
+  whole = on_device.train_batches(records, config, 8)
+  expected = [next(whole)[on_device.RECORD] for _ in range(23)]  # across the end of an epoch
+  parts = [
+    on_device.train_batches(records, config, 8 // processes, p, processes, start=3)
+    for p in range(processes)
+  ]
+  for batch in expected[3:]:
+    found = np.concatenate([next(part)[on_device.RECORD] for part in parts])
+    assert np.array_equal(found, batch)
+
+
+def test_batches_are_conditioned_as_on_the_processor(records, config):
+  """A window longer than all speech leaves nothing to draw."""
   config.dataset.window_samples, config.dataset.distort = 70_000, False
   config.loss.mismatched = 0.0
-  picked = data.train_batches(records, config, 8, start=5)
-  config.dataset.on_device = False
-  expected = data.train_batches(records, config, 8, start=5)
-  for _ in range(3):
-    made, wanted = _batch(records, config, next(picked)[data.RECORD]), next(expected)
-    assert made.keys() == wanted.keys()
-    for name, x in wanted.items():
-      assert made[name].dtype == x.dtype
-      np.testing.assert_allclose(made[name], x, rtol=1e-6, atol=1e-6, err_msg=name)
+  indices = np.arange(0, len(records), 3)
+  made, expected = (
+    _batch(records, config, indices),
+    data.centred_examples(records, config.dataset, indices),
+  )
+  assert made.keys() == expected.keys()
+  for name, x in expected.items():
+    assert made[name].dtype == x.dtype
+    np.testing.assert_allclose(made[name], x, rtol=1e-6, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.parametrize("window_offset", ["uniform", "centred"])
@@ -144,3 +170,9 @@ def test_records_that_do_not_fit_are_refused(records, config, monkeypatch):
   monkeypatch.setattr(parallel, "free_memory", lambda: 2**20)
   with pytest.raises(UserError, match="a device has 1 MiB left; set it to False"):
     on_device.place(records, config)
+
+
+def test_one_identity_is_refused(records, config):
+  only = dataclasses.replace(records, identity=np.zeros_like(records.identity))
+  with pytest.raises(UserError, match="one identity"):
+    on_device.place(only, config)

@@ -33,8 +33,6 @@ JITTER = schema.SAMPLE_RATE // 50
 _PUBLISHED = (youtubers.RELEASED, youtubers.CLEAN)
 _LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0}
 
-RECORD = "record"  # an index into `Records`
-
 _FACES = (schema.FACE, schema.MISMATCHED_FACE)
 
 Example = dict[str, np.ndarray]
@@ -266,8 +264,6 @@ def train_batches(
   """Endless shuffled batches, as `schema.py` says, from that of step `start` on.
 
   Going on after any step on any number of processes takes the number of the step and nothing else.
-  With `dataset.on_device`, the same records in the same order, but only their indices: `RECORD`,
-  int32 [B], of which `on_device.py` makes batches.
 
   Args:
     records: to learn from.
@@ -278,27 +274,30 @@ def train_batches(
     start: steps done before the first batch.
 
   Raises:
-    UserError: records of a single identity, which leave no mismatched faces to draw.
+    UserError: as `refuse_one_identity`.
   """
-  if config.loss.mismatched and len(np.unique(records.identity)) == 1:
+  refuse_one_identity(records, config)
+  return iter(
+    grain.MapDataset.source(records)
+    .seed(config.seed)
+    .shuffle()
+    .repeat()
+    .random_map(_Drawn(records, config))
+    .batch(batch_size)[start * process_count + process_index :: process_count]
+    .map(functools.partial(conditioned, steps=tuple(config.dataset.audio_steps)))
+    # One thread is the fastest (measured): several wait for Python's lock, and for each other.
+    .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=8))
+  )
+
+
+def refuse_one_identity(records: Records, config: Any) -> None:
+  """Refuses records that leave no mismatched faces to draw, where the loss has that term.
+
+  Raises:
+    UserError: all show the same person.
+  """
+  if config.loss.mismatched and len(np.unique(records.identity)) < 2:
     raise UserError("the training records show one identity only; mismatched faces need two.")
-  wanted = slice(start * process_count + process_index, None, process_count)
-  if config.dataset.on_device:
-    indices = grain.MapDataset.range(len(records)).seed(config.seed).shuffle().repeat()
-    batches = indices.map(_named).batch(batch_size)[wanted]
-  else:
-    shuffled = grain.MapDataset.source(records).seed(config.seed).shuffle().repeat()
-    batches = (
-      shuffled.random_map(_Drawn(records, config))
-      .batch(batch_size)[wanted]
-      .map(functools.partial(conditioned, steps=tuple(config.dataset.audio_steps)))
-    )
-  # One thread is the fastest (measured): several wait for Python's lock, and for each other.
-  return iter(batches.to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=8)))
-
-
-def _named(index: int) -> dict[str, np.int32]:
-  return {RECORD: np.int32(index)}
 
 
 class _Drawn(grain.transforms.RandomMap):

@@ -86,7 +86,9 @@ def train(config: ConfigDict, workdir: Path) -> None:
   make_state = functools.partial(initialise, nets, optimizers, init_key, config)
   step: Any = step_of(config, nets, optimizers, parallel.AXIS)
   constants: Any = root_key
+  train_batches: Any = data.train_batches
   if config.dataset.on_device:
+    train_batches = on_device.train_batches
     step = on_device.step_of(step, config, parallel.AXIS)
     constants = root_key, on_device.place(records, config)
   step_on_devices = parallel.pmapped(step)
@@ -126,7 +128,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
       f"{len(records)} records to train on, {len(held_out)} of {split} to look at: "
       f"{', '.join(identities)}."
     )
-    batches = data.train_batches(
+    batches = train_batches(
       records,
       config,
       parallel.process_batch_size(config.batch_size),
