@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks import flops, turns
+from benchmarks import ceiling, flops, turns
 from configs import release
 
 IDENTITIES = 10
@@ -33,19 +33,18 @@ def main() -> None:
     for count in BATCHES
     for side, start in starts.items()
   }
-  seconds = turns.take(sides | turns.matrix_products(), flags.rounds)
-  ceiling = turns.ceiling(seconds)
+  taken = turns.take(sides | ceiling.sides(), flags.rounds)
+  ceilings = ceiling.reached(taken)
   cost = flops.forward(_config(size), IDENTITIES).generator
   print(
-    f"{turns.machine()}; {size} px, {cost / 1e9:.2f} GFLOP a face; "
-    f"matrix ceiling {ceiling / 1e9:.0f} GFLOP/s"
+    f"{turns.machine()}; {size} px, {cost / 1e9:.2f} GFLOP a face; {ceiling.in_words(ceilings)}"
   )
   figures = {}
   for count, times in BATCHES.items():
     for side in starts:
       name = f"{side}, batch {count}"
-      each = float(np.median(seconds[name])) / times
-      share = count * cost / each / ceiling
+      each = taken[name].median / times
+      share = count * cost / each / ceilings[ceiling.FLOAT32]
       figures[name] = {
         "milliseconds": round(1e3 * each, 2),
         "faces_per_second": round(count / each, 2),
@@ -55,9 +54,7 @@ def main() -> None:
         f"{name:32} {1e3 * each:7.1f} ms, {count / each:6.1f} faces/s, {share:.0%} of the ceiling"
       )
   ratios = {
-    f"{side}, batch {count}": turns.ratio(
-      seconds, f"{JAX}, batch {count}", f"{side}, batch {count}"
-    )
+    f"{side}, batch {count}": turns.ratio(taken, f"{JAX}, batch {count}", f"{side}, batch {count}")
     for count in BATCHES
     for side in (EAGER, COMPILED)
   }
@@ -67,7 +64,7 @@ def main() -> None:
     flags.json,
     {
       "image_size": size,
-      "ceiling_gflops": ceiling / 1e9,
+      "ceiling_gflops": {name: rate / 1e9 for name, rate in ceilings.items()},
       "sides": figures,
       "ratio": ratios[f"{EAGER}, batch 64"][0],
       "ratios": ratios,
@@ -112,12 +109,15 @@ def _theirs(compiled: bool, image_size: int, count: int) -> turns.Work:
 
   from benchmarks.torch_peer import Trainer
 
-  trainer = Trainer(image_size, compiled=compiled)
+  device = "cuda" if torch.cuda.is_available() else "cpu"
+  torch.backends.cuda.matmul.allow_tf32 = True
+  trainer = Trainer(image_size, device=device, compiled=compiled)
 
   def work():
     for _ in range(BATCHES[count]):
-      faces = trainer.draw(torch.from_numpy(_speech(count)))
-      faces.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+      faces = trainer.draw(torch.from_numpy(_speech(count)).to(device))
+      faces = faces.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8)
+      faces.permute(0, 2, 3, 1).cpu().numpy()
 
   return work
 

@@ -2,21 +2,60 @@
 
 .venv/bin/pip install -e '.[bench]'
 python -m benchmarks.train_step --image_size=128 --batch_size=16
+
+On a CPU all sides compute in float32. On a GPU they do so as the release does, in TF32, and in
+bfloat16; batches lie on the device.
 """
 
+import dataclasses
 import functools
 
 import numpy as np
 
-from benchmarks import flops, turns
+from benchmarks import ceiling, flops, turns
 from configs import base, release
 from wav2pix_jax import schema
 
-CONFIGS = {"release": release, "base": base}
+RECIPES = {"release": release, "base": base}
 IDENTITIES = 10
-JAX, BASE = "JAX, configs/release.py", "JAX, configs/base.py"
-EAGER, COMPILED = "PyTorch, eager", "PyTorch, torch.compile"
-CONFIG_OF = {JAX: "release", EAGER: "release", COMPILED: "release", BASE: "base"}
+FLOAT32, TF32, BFLOAT16 = "float32", "TF32", "bfloat16"
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+  """One way to train.
+
+  Attributes:
+    name: of the side.
+    recipe: `configs/<recipe>.py`.
+    precision: of convolutions and matrix products.
+    torch: None for JAX; else how PyTorch runs, "eager" or "torch.compile".
+  """
+
+  name: str
+  recipe: str = "release"
+  precision: str = FLOAT32
+  torch: str | None = None
+
+  def start(self, image_size: int, batch_size: int, steps: int) -> turns.Work:
+    """Gets ready to make so many steps."""
+    sized = image_size, batch_size, steps
+    return _theirs(self, *sized) if self.torch else _ours(self, *sized)
+
+
+JAX, BASE = Side("JAX, configs/release.py"), Side("JAX, configs/base.py", "base")
+EAGER = Side("PyTorch, eager", torch="eager")
+COMPILED = Side("PyTorch, torch.compile", torch="torch.compile")
+# On a GPU; `EAGER` is there, too, as the release runs: without TF32.
+JAX_TF32, JAX_BF16, BASE_BF16 = (
+  Side("JAX, configs/release.py, TF32", precision=TF32),
+  Side("JAX, configs/release.py, bfloat16", precision=BFLOAT16),
+  Side("JAX, configs/base.py, bfloat16", "base", BFLOAT16),
+)
+EAGER_TF32, COMPILED_BF16 = (
+  Side("PyTorch, eager, TF32", precision=TF32, torch="eager"),
+  Side("PyTorch, torch.compile, bfloat16", precision=BFLOAT16, torch="torch.compile"),
+)
 
 
 def main() -> None:
@@ -27,52 +66,54 @@ def main() -> None:
   parser.add_argument("--steps", type=int, default=3, help="in each turn (default 3)")
   flags = parser.parse_args()
   size, batch_size, steps = flags.image_size, flags.batch_size, flags.steps
-  sides = {
-    JAX: functools.partial(_ours, "release", size, batch_size, steps),
-    EAGER: functools.partial(_theirs, False, size, batch_size, steps),
-    COMPILED: functools.partial(_theirs, True, size, batch_size, steps),
-    BASE: functools.partial(_ours, "base", size, batch_size, steps),
-  }
-  seconds = turns.take(sides | turns.matrix_products(), flags.rounds)
-  ceiling = turns.ceiling(seconds)
-  cost = {
-    side: flops.train_step(_config(which, size), IDENTITIES) for side, which in CONFIG_OF.items()
-  }
-  print(
-    f"{turns.machine()}; {size} px, batch {batch_size}; matrix ceiling {ceiling / 1e9:.0f} GFLOP/s"
-  )
+  sides: tuple[Side, ...]
+  if turns.gpu():
+    sides = (JAX_BF16, JAX_TF32, BASE_BF16, EAGER, EAGER_TF32, COMPILED_BF16)
+    compared = [(JAX_TF32, EAGER), (JAX_BF16, EAGER), (JAX_BF16, COMPILED_BF16)]
+  else:
+    sides = (JAX, EAGER, COMPILED, BASE)
+    compared = [(JAX, EAGER), (JAX, COMPILED)]
+  starts = {side.name: functools.partial(side.start, size, batch_size, steps) for side in sides}
+  taken = turns.take(starts | ceiling.sides(), flags.rounds)
+  ceilings = ceiling.reached(taken)
+  print(f"{turns.machine()}; {size} px, batch {batch_size}; {ceiling.in_words(ceilings)}")
   figures = {}
   for side in sides:
-    faces = batch_size * steps / seconds[side]
-    rate = float(np.median(faces))
-    share = rate * cost[side] / ceiling
-    figures[side] = {
+    cost = flops.train_step(_config(side.recipe, size), IDENTITIES)
+    faces = batch_size * steps / taken[side.name].seconds
+    rate, peak = float(np.median(faces)), taken[side.name].peak_mib
+    share = rate * cost / ceilings[BFLOAT16 if side.precision == BFLOAT16 else FLOAT32]
+    figures[side.name] = {
       "faces_per_second": [round(x, 2) for x in (rate, faces.min(), faces.max())],
-      "model_gflop_a_face": cost[side] / 1e9,
+      "model_gflop_a_face": cost / 1e9,
       "share_of_ceiling": round(share, 3),
+      "peak_mib": peak,
     }
+    memory = f", {peak:,} MiB at most" if peak else ""
     print(
-      f"{side:24} {rate:6.1f} faces/s ({faces.min():.1f} to {faces.max():.1f}), "
-      f"{cost[side] / 1e9:.1f} GFLOP a face, {share:.0%} of the ceiling"
+      f"{side.name:34} {rate:8.1f} faces/s ({faces.min():.1f} to {faces.max():.1f}), "
+      f"{cost / 1e9:.1f} GFLOP a face, {share:.0%} of the ceiling{memory}"
     )
-  ratios = {side: turns.ratio(seconds, JAX, side) for side in (EAGER, COMPILED)}
-  for side, (median, least, most) in ratios.items():
-    print(f"{JAX} is {median:.2f} times as fast as {side} ({least:.2f} to {most:.2f})")
+  ratios = {}
+  for ours, theirs in compared:
+    median, least, most = turns.ratio(taken, ours.name, theirs.name)
+    ratios[f"{ours.name} / {theirs.name}"] = [median, least, most]
+    print(f"{ours.name} is {median:.2f} times as fast as {theirs.name} ({least:.2f} to {most:.2f})")
   turns.write(
     flags.json,
     {
       "image_size": size,
       "batch_size": batch_size,
-      "ceiling_gflops": ceiling / 1e9,
+      "ceiling_gflops": {name: rate / 1e9 for name, rate in ceilings.items()},
       "sides": figures,
-      "ratio": ratios[EAGER][0],
+      "ratio": next(iter(ratios.values()))[0],
       "ratios": ratios,
     },
   )
 
 
-def _config(which: str, image_size: int):
-  config = CONFIGS[which].get_config()
+def _config(recipe: str, image_size: int):
+  config = RECIPES[recipe].get_config()
   config.image_size = image_size
   return config
 
@@ -89,7 +130,7 @@ def batch(image_size: int, batch_size: int, window: int) -> dict[str, np.ndarray
   }
 
 
-def _ours(which: str, image_size: int, batch_size: int, steps: int) -> turns.Work:
+def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
   """As `train.py` trains."""
   from wav2pix_jax.allocator import keep_freed_memory
 
@@ -100,31 +141,49 @@ def _ours(which: str, image_size: int, batch_size: int, steps: int) -> turns.Wor
   from wav2pix_jax.state import build_optimizers, initialise
   from wav2pix_jax.steps import step_of
 
-  config = _config(which, image_size)
+  config = _config(side.recipe, image_size)
+  config.precision = BFLOAT16 if side.precision == BFLOAT16 else FLOAT32
   nets, optimizers = models.build(config, IDENTITIES, parallel.AXIS), build_optimizers(config)
   key = jax.random.key(0)
   state = parallel.replicate(initialise(nets, optimizers, key, config))
   step = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
-  fed = batch(image_size, batch_size, config.dataset.window_samples)
+  fed = jax.device_put(parallel.shard(batch(image_size, batch_size, config.dataset.window_samples)))
 
   def work():
     nonlocal state
+    before = None
     for _ in range(steps):
-      state, metrics = step(state, parallel.shard(fed), key)
-      jax.block_until_ready((state, metrics))
+      state, metrics = step(state, fed, key)
+      jax.block_until_ready(before)  # one step ahead of the device, as the log keeps it
+      before = metrics
+    jax.block_until_ready((state, metrics))
 
   return work
 
 
-def _theirs(compiled: bool, image_size: int, batch_size: int, steps: int) -> turns.Work:
+def _theirs(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
+  import torch
+
   from benchmarks.torch_peer import Trainer
 
-  trainer = Trainer(image_size, compiled=compiled)
+  torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = (
+    side.precision != FLOAT32
+  )
+  torch.backends.cudnn.benchmark = side.torch == "torch.compile"
+  trainer = Trainer(
+    image_size,
+    device="cuda" if torch.cuda.is_available() else "cpu",
+    compiled=side.torch == "torch.compile",
+    autocast=side.precision == BFLOAT16,
+    channels_last=side.precision == BFLOAT16,
+  )
   tensors = trainer.tensors(batch(image_size, batch_size, 16_000))
 
   def work():
     for _ in range(steps):
       trainer.step(tensors)
+    if torch.cuda.is_available():
+      torch.cuda.synchronize()
 
   return work
 

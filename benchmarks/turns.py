@@ -1,11 +1,15 @@
 """Sides of a comparison, timed in turns, each in a process of its own with its defaults."""
 
 import argparse
+import dataclasses
 import datetime
+import functools
 import importlib.metadata
 import json
 import multiprocessing
 import platform
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -30,36 +34,69 @@ def parser(description: str) -> argparse.ArgumentParser:
   return arguments
 
 
-def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, np.ndarray]:
-  """Seconds [rounds] that the work of each side takes.
+@dataclasses.dataclass(frozen=True)
+class Taken:
+  """What the turns of a side took.
+
+  Attributes:
+    seconds: float [rounds].
+    peak_mib: of a GPU's memory, MiB; None where there is none.
+  """
+
+  seconds: np.ndarray
+  peak_mib: int | None
+
+  @property
+  def median(self) -> float:
+    """Seconds of a turn."""
+    return float(np.median(self.seconds))
+
+
+def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Taken]:
+  """What the work of each side takes.
+
+  On a CPU, whose speed wanders with its neighbours, the sides take turns. On a GPU each has all its
+  turns before the next one starts, since one alone may fill the memory.
 
   Args:
     sides: by name, what a fresh process calls to get ready; it returns the work. To be pickled.
-    rounds: how often each side works, one side after the other.
+    rounds: how often each side works.
   """
+  groups = [{side: start} for side, start in sides.items()] if gpu() else [dict(sides)]
+  taken: dict[str, Taken] = {}
+  with tqdm.tqdm(total=len(sides) * (rounds + 1), unit=" turns") as bar:
+    for group in groups:
+      taken |= _take_in_turns(group, rounds, bar)
+  return taken
+
+
+def _take_in_turns(
+  sides: Mapping[str, Callable[[], Work]], rounds: int, bar: tqdm.tqdm
+) -> dict[str, Taken]:
   context = multiprocessing.get_context("spawn")
   seconds: dict[str, list[float]] = {side: [] for side in sides}
+  peaks: dict[str, int | None] = {}
   lines: dict[str, Connection] = {}
   processes = []
   try:
-    with tqdm.tqdm(total=len(sides) * (rounds + 1), unit=" turns") as bar:
-      for side, start in sides.items():
-        bar.set_description(f"Starting {side}")
-        lines[side], other = context.Pipe()
-        processes.append(context.Process(target=_serve, args=(start, other), daemon=True))
-        processes[-1].start()
-        other.close()
-        lines[side].recv()
+    for side, start in sides.items():
+      bar.set_description(f"Starting {side}")
+      lines[side], other = context.Pipe()
+      processes.append(context.Process(target=_serve, args=(start, other), daemon=True))
+      processes[-1].start()
+      other.close()
+      lines[side].recv()
+      bar.update()
+    for _ in range(rounds):
+      for side, line in lines.items():
+        bar.set_description(side)
+        time.sleep(PAUSE)
+        line.send(True)
+        seconds[side].append(line.recv())
         bar.update()
-      for _ in range(rounds):
-        for side, line in lines.items():
-          bar.set_description(side)
-          time.sleep(PAUSE)
-          line.send(True)
-          seconds[side].append(line.recv())
-          bar.update()
-    for line in lines.values():
+    for side, line in lines.items():
       line.send(False)
+      peaks[side] = line.recv()
     for process in processes:
       process.join(PATIENCE)
   except EOFError:
@@ -67,7 +104,7 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, np.n
   finally:
     for process in processes:
       process.kill()
-  return {side: np.array(times) for side, times in seconds.items()}
+  return {side: Taken(np.array(seconds[side]), peaks[side]) for side in sides}
 
 
 def _serve(start: Callable[[], Work], line: Connection) -> None:
@@ -78,11 +115,23 @@ def _serve(start: Callable[[], Work], line: Connection) -> None:
     before = time.perf_counter()
     work()
     line.send(time.perf_counter() - before)
+  line.send(_peak_mib())
 
 
-def ratio(seconds: Mapping[str, np.ndarray], ours: str, theirs: str) -> list[float]:
+def _peak_mib() -> int | None:
+  """Of this process, on a GPU, by the library that works there."""
+  if "torch" in sys.modules:
+    torch = sys.modules["torch"]
+    return torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else None
+  if "jax" in sys.modules:
+    stats = sys.modules["jax"].local_devices()[0].memory_stats()
+    return stats["peak_bytes_in_use"] >> 20 if stats else None
+  return None
+
+
+def ratio(taken: Mapping[str, Taken], ours: str, theirs: str) -> list[float]:
   """How many times as fast ours is: the median of the rounds, the least and the most."""
-  ratios = seconds[theirs] / seconds[ours]
+  ratios = taken[theirs].seconds / taken[ours].seconds
   return [round(float(x), 3) for x in (np.median(ratios), ratios.min(), ratios.max())]
 
 
@@ -94,55 +143,26 @@ def write(path: Path | None, figures: Mapping[str, Any]) -> None:
     path.write_text(json.dumps({**about, "date": date, **figures}, indent=2) + "\n")
 
 
+@functools.cache
+def gpu() -> str | None:
+  """The GPU that the benchmarks run on; None without one."""
+  if not shutil.which("nvidia-smi"):
+    return None
+  command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+  names = subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+  return names[0] if names else None
+
+
 def machine() -> str:
-  """The processor, in words."""
+  """The processor, and the GPU if there is one, in words."""
   info = Path("/proc/cpuinfo")
   lines = info.read_text().splitlines() if info.exists() else []
   names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-  return f"{len(names)} cores of {names[0]}" if names else platform.machine()
+  processor = f"{len(names)} cores of {names[0]}" if names else platform.machine()
+  return f"{gpu()}, {processor}" if gpu() else processor
 
 
 def versions() -> dict[str, str]:
   """Of the packages that a comparison is about, as far as they are installed."""
   installed = {of.metadata["Name"]: of.version for of in importlib.metadata.distributions()}
   return {name: installed[name] for name in PACKAGES if name in installed}
-
-
-def matrix_products() -> dict[str, Callable[[], Work]]:
-  """Sides that multiply large float32 matrices: the ceiling of all that is made of products."""
-  return {"matrix product, JAX": _jax_product, "matrix product, PyTorch": _torch_product}
-
-
-SIDE, PRODUCTS = 3072, 4
-PRODUCT_FLOP = PRODUCTS * 2 * SIDE**3
-
-
-def _jax_product() -> Work:
-  import jax
-  import jax.numpy as jnp
-
-  x = jnp.ones((SIDE, SIDE))
-  product = jax.jit(jnp.matmul)
-
-  def work() -> None:
-    for _ in range(PRODUCTS):
-      product(x, x).block_until_ready()
-
-  return work
-
-
-def _torch_product() -> Work:
-  import torch
-
-  x = torch.ones(SIDE, SIDE)
-
-  def work() -> None:
-    for _ in range(PRODUCTS):
-      x @ x
-
-  return work
-
-
-def ceiling(seconds: Mapping[str, np.ndarray]) -> float:
-  """The most operations a second that any turn of `matrix_products` reached."""
-  return max(PRODUCT_FLOP / seconds[side].min() for side in matrix_products())

@@ -33,9 +33,10 @@ def _work():
 
 
 def test_sides_take_turns():
-  seconds = turns.take({"a": _work, "b": _work}, rounds=2)
-  assert {side: times.shape for side, times in seconds.items()} == {"a": (2,), "b": (2,)}
-  median, least, most = turns.ratio({"a": np.ones(3), "b": np.array([1, 2, 3])}, "a", "b")
+  taken = turns.take({"a": _work, "b": _work}, rounds=2)
+  assert {side: of.seconds.shape for side, of in taken.items()} == {"a": (2,), "b": (2,)}
+  taken = {"a": turns.Taken(np.ones(3), None), "b": turns.Taken(np.array([1, 2, 3]), None)}
+  median, least, most = turns.ratio(taken, "a", "b")
   assert (median, least, most) == (2, 1, 3)
 
 
