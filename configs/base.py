@@ -33,7 +33,7 @@ def get_config() -> ConfigDict:
   dataset.audio_steps = ("peak", "pre_emphasis")  # release; the paper names the reverse order
   dataset.distort = False  # ours, for `youtubers`: speech as other microphones have it
   dataset.flip = False  # neither paper nor release mirrors faces
-  dataset.on_device = False  # ours: keep the records on the devices and make batches there
+  dataset.on_device = True  # ours: records lie on the devices, which make batches; else Grain does
 
   config.model = model = ConfigDict()
   model.encoder_widths = (16, 32, 128, 256, 512, 1024)  # paper

@@ -16,7 +16,6 @@ KEY = jax.random.key(3)
 
 @pytest.fixture
 def records(clean, config):
-  config.dataset.on_device = True
   return data.load(clean, "train", config.image_size)
 
 
@@ -168,7 +167,7 @@ def test_devices_share_the_batch_that_one_would_make(records, config):
 
 def test_records_that_do_not_fit_are_refused(records, config, monkeypatch):
   monkeypatch.setattr(parallel, "free_memory", lambda: 2**20)
-  with pytest.raises(UserError, match="a device has 1 MiB left; set it to False"):
+  with pytest.raises(UserError, match="a device has 1 MiB left; set --config.dataset"):
     on_device.place(records, config)
 
 

@@ -18,7 +18,8 @@ def dry_run(config: ConfigDict) -> None:
   """Prints layers, parameters, a step's operations and memory, and steps per epoch.
 
   The step is compiled for the devices at hand, and operations and memory are those that XLA counts;
-  nothing is computed. The number of records is that of the published dataset.
+  nothing is computed. The number of records is that of the published dataset; on the devices they
+  are taken to have a whole clip of speech each.
 
   Raises:
     UserError: a dataset or networks that cannot be.
@@ -57,12 +58,15 @@ def dry_run(config: ConfigDict) -> None:
     - memory.alias_size_in_bytes
     + memory.temp_size_in_bytes
   )
+  pixels = 3 * config.image_size**2
+  stored = records * (pixels + 2 * schema.CLIP_SAMPLES) if config.dataset.on_device else 0
   print("batch: " + ", ".join(f"{name} {_shape(x)}" for name, x in batch.items()))
   kind, share = jax.devices()[0].device_kind, config.batch_size // devices
   for line in (
     f"devices: {devices} ({kind}), {share} faces each",
     f"a step: {flops / 1e9:,.0f} GFLOP, {flops / 1e9 / config.batch_size:,.1f} a face",
-    f"memory of a device: {peak / 2**20:,.0f} MiB, of which state {held / 2**20:,.0f} MiB",
+    f"memory of a device: {(peak + stored) / 2**20:,.0f} MiB, of which state "
+    f"{held / 2**20:,.0f} MiB, records {stored / 2**20:,.0f} MiB",
     f"an epoch of {config.dataset.name} (about {records:,} records): "
     f"{records / config.batch_size:,.1f} steps; {config.num_steps:,} steps are "
     f"{config.num_steps * config.batch_size / records:,.1f} epochs",

@@ -43,7 +43,7 @@ def place(records: data.Records, config: Any) -> Stored:
   if free is not None and need > free:
     raise UserError(
       f"dataset.on_device is True, but the records take {need >> 20:,} MiB and a device has "
-      f"{free >> 20:,} MiB left; set it to False."
+      f"{free >> 20:,} MiB left; set --config.dataset.on_device=False."
     )
   speech = np.zeros((len(records), size), np.int16)
   for row, stop, length in zip(speech, records.stops, lengths, strict=True):

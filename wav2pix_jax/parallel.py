@@ -7,6 +7,7 @@ import functools
 import os
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -90,11 +91,15 @@ def replicate(tree: Any) -> Any:
 
 
 def free_memory() -> int | None:
-  """Bytes that the fullest of this process's devices has left; None where they do not tell."""
-  stats = [device.memory_stats() for device in jax.local_devices()]
-  if not all(stats):
-    return None
-  return min(each["bytes_limit"] - each["bytes_in_use"] for each in stats)
+  """Bytes that the fullest of this process's devices has left; None where nothing tells."""
+  devices = jax.local_devices()
+  if devices[0].platform != "cpu":
+    stats = [device.memory_stats() for device in devices]
+    return min(each["bytes_limit"] - each["bytes_in_use"] for each in stats) if all(stats) else None
+  info = Path("/proc/meminfo")
+  lines = info.read_text().splitlines() if info.exists() else []
+  kib = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+  return 1024 * kib[0] // len(devices) if kib else None
 
 
 def across_processes(tree: Any) -> Any:
