@@ -26,10 +26,11 @@ PATIENCE = 10  # seconds for a side to leave by itself
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-  """With the flags that all comparisons have."""
+def parser(description: str, rounds: bool = True) -> argparse.ArgumentParser:
+  """With the flags that all benchmarks have, and that of comparisons."""
   arguments = argparse.ArgumentParser(description=description)
-  arguments.add_argument("--rounds", type=int, default=5, help="turns of each side (default 5)")
+  if rounds:
+    arguments.add_argument("--rounds", type=int, default=5, help="turns of each side (default 5)")
   arguments.add_argument("--json", type=Path, help="a file for the figures")
   return arguments
 

@@ -1,0 +1,91 @@
+"""Where the time of a training step goes, by what XLA calls its parts.
+
+python -m benchmarks.profile_step --config=release --image_size=128 --batch_size=16
+
+Parts that run side by side are added up; on a CPU start it with `taskset -c 0`, lest a part's time
+hold that of others it waits for.
+"""
+
+import collections
+import tempfile
+from pathlib import Path
+
+from benchmarks import train_step, turns
+
+STEPS = 5
+# What XLA and its libraries call things, in the order in which they are looked for.
+KINDS = {
+  "products": ("ynn_fusion", "dot", "conv", "gemm", "xmma", "cutlass", "cudnn", "nvjet"),
+  "copies": ("copy", "concatenate", "transpose", "pad", "slice", "memcpy", "bitcast"),
+  "random numbers": ("rng", "threefry"),
+  "communication": ("all-reduce", "nccl"),
+}
+REST = "sums and others"
+
+
+def main() -> None:
+  """The command."""
+  parser = turns.parser(__doc__.partition("\n")[0], rounds=False)
+  parser.add_argument("--config", default="release", choices=train_step.RECIPES)
+  parser.add_argument("--image_size", type=int, default=128)
+  parser.add_argument("--batch_size", type=int, default=16)
+  parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
+  parser.add_argument("--top", type=int, default=20, help="parts to show (default 20)")
+  flags = parser.parse_args()
+  side = train_step.Side("", flags.config, flags.precision)
+  work = side.start(flags.image_size, flags.batch_size, STEPS)
+  work()
+  parts = _traced(work)
+  whole = sum(parts.values())
+  kinds: collections.Counter[str] = collections.Counter()
+  for name, seconds in parts.items():
+    kinds[_kind(name)] += seconds
+  print(
+    f"{turns.machine()}; configs/{flags.config}.py in {flags.precision}, {flags.image_size} px, "
+    f"batch {flags.batch_size}: {1e3 * whole / STEPS:.1f} ms a step"
+  )
+  for kind, seconds in kinds.most_common():
+    print(f"{seconds / whole:7.1%}  {1e3 * seconds / STEPS:9.3f} ms  {kind}")
+  print()
+  for name, seconds in parts.most_common(flags.top):
+    print(f"{seconds / whole:7.1%}  {1e3 * seconds / STEPS:9.3f} ms  {name}")
+  turns.write(
+    flags.json,
+    {
+      "milliseconds": 1e3 * whole / STEPS,
+      "ratio": round(kinds["products"] / whole, 3),
+      "kinds": {kind: round(seconds / whole, 4) for kind, seconds in kinds.items()},
+      "parts": {name: round(seconds / whole, 4) for name, seconds in parts.most_common(100)},
+    },
+  )
+
+
+def _traced(work: turns.Work) -> collections.Counter[str]:
+  """Seconds of each part of the work, on a GPU if there is one, else on all threads."""
+  import jax
+
+  with tempfile.TemporaryDirectory() as folder:
+    with jax.profiler.trace(folder):
+      work()
+    (path,) = Path(folder).rglob("*.xplane.pb")
+    planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
+  on_gpu = [plane for plane in planes if plane.name.startswith("/device:GPU")]
+  parts: collections.Counter[str] = collections.Counter()
+  for plane in on_gpu or planes:
+    for line in plane.lines:
+      if on_gpu or line.name.startswith("tf_"):
+        for event in line.events:
+          if "::" not in event.name:  # the runtime's own
+            parts[event.name] += event.duration_ns / 1e9
+  return parts
+
+
+def _kind(part: str) -> str:
+  for kind, words in KINDS.items():
+    if any(word in part.lower() for word in words):
+      return kind
+  return REST
+
+
+if __name__ == "__main__":
+  main()
