@@ -237,4 +237,5 @@ def _average(state: GanState, decay: float) -> Any:
 
 
 def _pmean(tree: Any, axis_name: str | None) -> Any:
-  return lax.pmean(tree, axis_name) if axis_name else tree
+  """Over the devices; of one alone without XLA's all-reduce, which would copy the tree (a CPU)."""
+  return lax.pmean(tree, axis_name) if axis_name and lax.axis_size(axis_name) > 1 else tree

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from wav2pix_jax.models import winograd
+from wav2pix_jax.models import products, winograd
 
 Array = jax.Array
 RELEASE_INIT = nn.initializers.normal(0.02)  # release: every convolution and dense layer
@@ -41,7 +41,7 @@ def conv_15_stride_4(x: Array, kernel: Array) -> Array:
   x = jnp.pad(x, ((0, 0), (6, 4 * (out_length + 3) - 6 - length), (0, 0)))
   x = x.reshape(batch, out_length + 3, 4 * channels)
   patches = jnp.concatenate([x[:, i : i + out_length] for i in range(4)], -1)
-  return (patches.reshape(-1, 16 * channels) @ taps).reshape(batch, out_length, -1)
+  return products.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, out_length, -1)
 
 
 def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
@@ -61,7 +61,7 @@ def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
   patches = jnp.concatenate([x[:, :-1, :-1], x[:, :-1, 1:], x[:, 1:, :-1], x[:, 1:, 1:]], -1)
   taps = kernel.reshape(2, 2, 2, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
   taps = taps.reshape(16 * channels, -1)
-  return (patches.reshape(-1, 16 * channels) @ taps).reshape(batch, h, w, -1)
+  return products.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, h, w, -1)
 
 
 def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
@@ -111,7 +111,7 @@ def product(x: Array, kernel: Array) -> Array:
 class Conv(nn.Module):
   """A convolution of this file, with its kernel.
 
-  With spectral norm the kernel is divided by its largest singular value in every pass: one power
+  With spectral norm it is divided by the kernel's largest singular value in every pass: one power
   iteration each (release), kept in the collection "spectral" in training. The stored kernel stays
   as it is; flax's `nn.SpectralNorm` divides it too, at initialisation. Rows and columns are the
   release's, since every kernel here has last the axis that PyTorch has first.
@@ -133,15 +133,16 @@ class Conv(nn.Module):
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
     """The convolution of x; shapes stand with the function."""
+    dtype = x.dtype
     kernel = self.param("kernel", RELEASE_INIT, self.kernel_shape)
-    if self.spectral_norm:
-      kernel = self._divided_by_sigma(kernel, train)
-    x = self.convolve(x, kernel.astype(x.dtype))
+    x = self.convolve(x, kernel.astype(dtype))
+    if self.spectral_norm:  # as good as the kernel's division, of less, and passes share the kernel
+      x = (x / self._sigma(kernel, train)).astype(dtype)
     if self.use_bias:  # in float32, for the sake of its gradient, a long sum
-      x = (x + self.param("bias", nn.initializers.zeros, (x.shape[-1],))).astype(x.dtype)
+      x = (x + self.param("bias", nn.initializers.zeros, (x.shape[-1],))).astype(dtype)
     return x
 
-  def _divided_by_sigma(self, kernel: Array, train: bool) -> Array:
+  def _sigma(self, kernel: Array, train: bool) -> Array:
     matrix = kernel.reshape(-1, kernel.shape[-1])
     u = self.variable("spectral", "u", self._random_unit, matrix.shape[-1:])
     with jax.default_matmul_precision("highest"):  # few operations, and no TF32 in sigma
@@ -150,7 +151,7 @@ class Conv(nn.Module):
       sigma = right @ matrix @ left
     if train:
       u.value = left
-    return kernel / sigma
+    return sigma
 
   def _random_unit(self, shape: tuple[int, ...]) -> Array:
     return _unit(jax.random.normal(self.make_rng("params"), shape))

@@ -19,6 +19,8 @@ and each is the derivative of the others.
 import jax
 import jax.numpy as jnp
 
+from wav2pix_jax.models.products import transposed_product
+
 Array = jax.Array
 
 
@@ -39,7 +41,7 @@ def conv_transpose_4x4_stride_2(y: Array, kernel: Array) -> Array:
 def _kernel_gradient(x: Array, y: Array) -> Array:
   """Of `conv_4x4_stride_2` at x [B, H, W, C], for the gradient y [B, H / 2, W / 2, D]."""
   products = zip(_data(x), _output_adjoint(y), strict=True)
-  return _kernel_adjoint([a.T @ b for a, b in products], x.shape[-1])
+  return _kernel_adjoint([transposed_product(a, b) for a, b in products], x.shape[-1])
 
 
 conv_4x4_stride_2.defvjp(
