@@ -23,9 +23,9 @@ def transposed_product(a: Array, b: Array) -> Array:
   """`a.T @ b` of [M, K] and [M, N]: [K, N].
 
   XLA's fast products want the left side to lie in memory as it is multiplied, and its optimiser
-  folds a transposed copy into the product again (which then takes 1.0 to 2.3 times as long, measured
-  on shapes of these networks). So the copy is made behind a barrier: of a, or where that moves less,
-  of b and of the result. With K below 64 it does not pay.
+  folds a transposed copy into the product again, which then takes 1.0 to 2.3 times as long
+  (measured on shapes of these networks). So the copy is made behind a barrier: of a, or where that
+  moves less, of b and of the result. With K below 64 it does not pay.
   """
   (m, k), n = a.shape, b.shape[1]
   if k < 64:
