@@ -19,17 +19,17 @@ class Product:
   """A matrix product, of two square matrices.
 
   Attributes:
-    library: "JAX" or "PyTorch".
+    framework: "JAX" or "PyTorch".
     precision: of the matrices; on a GPU float32 is computed in TF32.
   """
 
-  library: str
+  framework: str
   precision: str
 
   @property
   def name(self) -> str:
     """Of the side that makes it."""
-    return f"matrix product, {self.library}, {self.precision}"
+    return f"matrix product, {self.framework}, {self.precision}"
 
   @property
   def flop(self) -> int:
@@ -38,7 +38,7 @@ class Product:
 
   def start(self) -> turns.Work:
     """Gets ready."""
-    return (_jax_product if self.library == "JAX" else _torch_product)(self.precision)
+    return (_jax_product if self.framework == "JAX" else _torch_product)(self.precision)
 
 
 def products() -> list[Product]:
