@@ -188,6 +188,22 @@ def test_only_by_projection_does_the_score_say_whether_face_and_speech_match(pro
   assert (abs(moved[0] - moved[1]) > 0.01 * abs(moved).max()) == projection
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("rate", [0.5, 0.3])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate, dtype):
+  x = jnp.ones((3, 101, 333), dtype)  # an odd number
+  dropout = layers.Dropout(rate)
+  rngs = [{"dropout": jax.random.key(i)} for i in range(2)]
+  first, second = (np.asarray(dropout.apply({}, x, False, rngs=key), np.float32) for key in rngs)
+  for dropped in (first == 0, (first == 0)[..., ::2]):  # words give two numbers each
+    assert abs(dropped.mean() - rate) < 0.01
+  assert abs(((first == 0) & (second == 0)).mean() - rate**2) < 0.01
+  assert abs(np.corrcoef(first[..., 0:-1:2].ravel(), first[..., 1::2].ravel())[0, 1]) < 0.02
+  np.testing.assert_allclose(first[first > 0], 1 / (1 - rate), rtol=4e-3)
+  assert dropout.apply({}, x, False, rngs=rngs[0]).dtype == dtype
+  np.testing.assert_array_equal(dropout.apply({}, x, True), x)
+
+
 def test_dropout_on_the_embedding_varies_the_face():
   """With no other dropout, two draws differ as much as draws from two embeddings of its kind."""
   config = base.get_config()

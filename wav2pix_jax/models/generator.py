@@ -72,14 +72,14 @@ class Upsampler(nn.Module):
     # fmt: off
     x = embedding                                           # [B, E]
     if self.dropout_embedding:
-      x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
+      x = layers.Dropout(self.dropout)(x, deterministic)
     for i, width in enumerate(self.widths):
       convolve = layers.conv_transpose_4x4_stride_2 if i else layers.conv_transpose_4x4_from_point
       x = up(convolve, x, width, f"up{i}")                  # [B, 4 * 2**i, 4 * 2**i, width]
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       if i < self.dropout_layers:
-        x = nn.Dropout(self.dropout)(x, deterministic=deterministic)
+        x = layers.Dropout(self.dropout)(x, deterministic)
       x = nn.relu(x)
     x = up(layers.conv_transpose_4x4_stride_2, x, 3, "rgb")
     return nn.tanh(x.astype(jnp.float32))                   # [B, S, S, 3]
