@@ -25,6 +25,7 @@ MODES = {  # and the flags that go with each
   "import": ("generator", "discriminator", "workdir"),
   "export": ("workdir", "out"),
 }
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # as JAX's errors begin
 
 config_flags.DEFINE_config_file("config", None, "train: the config, as configs/base.py.")
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
@@ -144,6 +145,14 @@ def run(argv: list[str]) -> None:
     _leave(str(error))
   except OSError as error:
     _leave(f"{error.filename or 'a file'}: {error.strerror or error}.")
+  except RuntimeError as error:
+    reason = str(error).partition("\n")[0]
+    if not reason.startswith(OUT_OF_MEMORY):
+      raise
+    _leave(
+      f"a device has too little memory ({reason}); see that nothing else uses it, or train with a "
+      "smaller --config.batch_size."
+    )
   except KeyboardInterrupt as error:
     goes_on = "; the same command goes on from its last checkpoint, if it has one"
     line = f"--mode={FLAGS.mode}{goes_on if FLAGS.mode == 'train' else ''}."
