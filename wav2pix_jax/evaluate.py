@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from wav2pix_jax import (
   checkpoint,
   data,
@@ -23,6 +25,87 @@ CHUNKS, REFERENCE = 200, 400  # at most; of the split, and real faces of the tra
 SEED = 0
 
 
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """What is evaluated: chunks of a split's speech, and the real faces that drawn ones meet.
+
+  Attributes:
+    builder: of the dataset.
+    config: of the run.
+    split: of the dataset.
+    names: of its identities.
+    records: of the split.
+    chosen: int [N], the records whose speech is drawn from.
+    training: of the training split.
+    reference: int [M], the training records to compare with, none of them chosen.
+  """
+
+  builder: Any
+  config: Any
+  split: str
+  names: list[str]
+  records: data.Records
+  chosen: np.ndarray
+  training: data.Records
+  reference: np.ndarray
+
+
+def subject(workdir: Path, config: Any, split: str) -> Subject:
+  """What a run is evaluated on, from its dataset.
+
+  Raises:
+    UserError: no such split, or the dataset is not the one that the run learned from.
+  """
+  builder = data.prepare(config.dataset)
+  if split not in builder.info.splits:
+    splits = ", ".join(sorted(builder.info.splits))
+    raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
+  names, size = data.identity_names(builder), config.image_size
+  records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
+  run_info.identities(workdir, names)
+  run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
+  chosen = data.evenly(records, CHUNKS)
+  reference = data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None)
+  return Subject(builder, config, split, names, records, chosen, training, reference)
+
+
+def draw(run: checkpoint.Run, of: Subject) -> np.ndarray:
+  """Faces from the chosen chunks: uint8 [DRAWS, N, S, S, 3]."""
+  examples = data.centred_examples(of.records, of.config.dataset, of.chosen)
+  draw_all = generate.drawer(run.nets.generator)
+  draws = []
+  for d in range(DRAWS):
+    keys = [generate.key(SEED, of.split, int(record), d) for record in of.chosen]
+    draws.append(draw_all(run.state.drawing, examples[schema.SPEECH], keys)[0])
+  return np.stack(draws)
+
+
+def measure(of: Subject, draws: np.ndarray) -> tuple[dict[str, metrics.Row], dict[str, str]]:
+  """What `draw` drew, measured: the rows, and why others are missing."""
+  missing = {}
+  describe = None
+  try:
+    describe = dlib_faces.describer()
+  except dlib_faces.UnavailableError as error:
+    missing = dict.fromkeys(metrics.BY_DLIB, str(error))
+  who = identify.identifier(of.builder, of.config.image_size)
+
+  def real(records: data.Records, chosen: np.ndarray, title: str) -> metrics.Faces:
+    return metrics.make_out(records.faces[chosen], records.identity[chosen], who, describe, title)
+
+  held_out = real(of.records, of.chosen, f"Real {of.split} faces")
+  reference = real(of.training, of.reference, "Real training faces")
+  drawn = [
+    metrics.make_out(faces, held_out.identity, who, describe, f"Drawn faces, {d} of {len(draws)}")
+    for d, faces in enumerate(draws, 1)
+  ]
+  rows = metrics.measure(drawn, held_out, reference)
+  missing |= {
+    name: "too few faces" for name in metrics.TITLES if name not in rows and name not in missing
+  }
+  return rows, missing
+
+
 def evaluate(workdir: Path, split: str, out: Path) -> None:
   """Draws from a split's speech, measures the faces, prints a table and writes `metrics.json`.
 
@@ -37,50 +120,22 @@ def evaluate(workdir: Path, split: str, out: Path) -> None:
   Raises:
     UserError: no such run or split, or the dataset is not the one that the run learned from.
   """
-  path = out / "metrics.json"
-  before = _read(path)
+  _read(out / "metrics.json")  # before any work
   run = checkpoint.load(workdir)
-  builder = data.prepare(run.config.dataset)
-  if split not in builder.info.splits:
-    splits = ", ".join(sorted(builder.info.splits))
-    raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
-  names = data.identity_names(builder)
-  size = run.config.image_size
-  records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
-  run_info.identities(workdir, names)
-  run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
+  of = subject(workdir, run.config, split)
+  report(workdir, of, int(run.state.step), draw(run, of), out)
 
-  missing = {}
-  describe = None
-  try:
-    describe = dlib_faces.describer()
-  except dlib_faces.UnavailableError as error:
-    missing = dict.fromkeys(metrics.BY_DLIB, str(error))
-  who = identify.identifier(builder, size)
-  chosen = data.evenly(records, CHUNKS)
-  others = data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None)
-  identity = records.identity[chosen]
-  held_out = metrics.make_out(records.faces[chosen], identity, who, describe, f"Real {split} faces")
-  reference = metrics.make_out(
-    training.faces[others], training.identity[others], who, describe, "Real training faces"
+
+def report(workdir: Path, of: Subject, step: int, draws: np.ndarray, out: Path) -> None:
+  """Measures what was drawn at a step, prints a table and writes `metrics.json`, as `evaluate`."""
+  rows, missing = measure(of, draws)
+  path, part = out / "metrics.json", _part(step, rows, missing, of.names, len(of.chosen))
+  write_whole(path, _json(_read(path) | {of.split: part}))
+  print(
+    f"Step {step} of {workdir}: {len(of.chosen)} chunks of {of.split} speech, "
+    f"{len(draws)} draws each.\n"
   )
-  speech = data.centred_examples(records, run.config.dataset, chosen)[schema.SPEECH]
-  draw = generate.drawer(run.nets.generator)
-  draws = []
-  for d in range(DRAWS):
-    keys = [generate.key(SEED, split, int(record), d) for record in chosen]
-    faces, _ = draw(run.state.drawing, speech, keys)
-    title = f"Drawn faces, {d + 1} of {DRAWS}"
-    draws.append(metrics.make_out(faces, identity, who, describe, title))
-
-  rows = metrics.measure(draws, held_out, reference)
-  missing |= {
-    name: "too few faces" for name in metrics.TITLES if name not in rows and name not in missing
-  }
-  step = int(run.state.step)
-  write_whole(path, _json(before | {split: _part(step, rows, missing, names, len(chosen))}))
-  print(f"Step {step} of {workdir}: {len(chosen)} chunks of {split} speech, {DRAWS} draws each.\n")
-  print(metrics.table(rows, names))
+  print(metrics.table(rows, of.names))
   for reason in sorted(set(missing.values())):
     absent = ", ".join(metrics.TITLES[name] for name in missing if missing[name] == reason)
     print(f"\nMissing ({reason}): {absent}.")

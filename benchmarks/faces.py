@@ -1,0 +1,83 @@
+"""Evaluation in two halves: a machine with a GPU draws, another one with dlib measures.
+
+python -m benchmarks.faces draw --workdir=runs/base --split=test --out=faces
+python -m benchmarks.faces measure faces    # where the dataset and the extra eval are
+
+Between them travel a file for each draw, uint8 [N, S, S, 3], and a few lines of JSON: no weights.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wav2pix_jax.errors import UserError
+
+ABOUT, CONFIG = "about.json", "config.json"
+
+
+def draw(workdir: Path, split: str, out: Path) -> None:
+  """Draws what `--mode=evaluate` would, into `out`, which is made."""
+  from wav2pix_jax import checkpoint, evaluate
+
+  run = checkpoint.load(workdir)
+  subject = evaluate.subject(workdir, run.config, split)
+  out.mkdir(parents=True, exist_ok=True)
+  for number, faces in enumerate(evaluate.draw(run, subject)):
+    np.save(out / f"draw_{number}.npy", faces)
+  shutil.copy(workdir / CONFIG, out / CONFIG)
+  about = {"split": split, "step": int(run.state.step), "digest": subject.records.digest}
+  (out / ABOUT).write_text(json.dumps(about) + "\n")
+  print(f"{len(subject.chosen)} chunks of {split} speech drawn into {out}.")
+
+
+def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
+  """Measures what `draw` left in a folder, and writes `metrics.json` there.
+
+  Raises:
+    UserError: the dataset here is not the one that was drawn from.
+  """
+  from wav2pix_jax import evaluate, run_info
+
+  about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+  config, _ = run_info.read(folder)
+  config.dataset.data_dir = data_dir or config.dataset.data_dir
+  config.dataset.source = source or config.dataset.source
+  subject = evaluate.subject(folder, config, about["split"])
+  if subject.records.digest != about["digest"]:
+    raise UserError(
+      f"{folder} was drawn from another dataset than that in {config.dataset.data_dir}; name the "
+      "one it had with --data_dir or --source."
+    )
+  draws = np.stack([np.load(path) for path in sorted(folder.glob("draw_*.npy"))])
+  evaluate.report(folder, subject, about["step"], draws, folder)
+
+
+def main() -> None:
+  """The command."""
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  verbs = parser.add_subparsers(required=True, dest="verb")
+  drawing = verbs.add_parser("draw", help="faces from a split's speech")
+  drawing.add_argument("--workdir", type=Path, required=True)
+  drawing.add_argument("--split", default="test")
+  drawing.add_argument("--out", type=Path, required=True)
+  measuring = verbs.add_parser("measure", help="faces drawn elsewhere")
+  measuring.add_argument("folder", type=Path)
+  measuring.add_argument("--data_dir", help="default: as the run had it")
+  measuring.add_argument("--source", help="the dataset's; default: as the run had it")
+  flags = parser.parse_args()
+  try:
+    if flags.verb == "draw":
+      draw(flags.workdir, flags.split, flags.out)
+    else:
+      measure(flags.folder, flags.data_dir, flags.source)
+  except (UserError, OSError) as error:
+    sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+  main()
