@@ -64,6 +64,7 @@ def main() -> None:
   parser.add_argument("--image_size", type=int, default=128, choices=(64, 128))
   parser.add_argument("--batch_size", type=int, default=16)
   parser.add_argument("--steps", type=int, default=3, help="in each turn (default 3)")
+  parser.add_argument("--without", metavar="WORD", help="leave out sides with it in their name")
   flags = parser.parse_args()
   size, batch_size, steps = flags.image_size, flags.batch_size, flags.steps
   sides: tuple[Side, ...]
@@ -73,8 +74,12 @@ def main() -> None:
   else:
     sides = (JAX, EAGER, COMPILED, BASE)
     compared = [(JAX, EAGER), (JAX, COMPILED)]
+  if flags.without:
+    sides = tuple(side for side in sides if flags.without not in side.name)
   starts = {side.name: functools.partial(side.start, size, batch_size, steps) for side in sides}
   taken = turns.take(starts | ceiling.sides(), flags.rounds)
+  sides = tuple(side for side in sides if side.name in taken)  # on a GPU one may not fit
+  compared = [pair for pair in compared if set(pair) <= set(sides)]
   ceilings = ceiling.reached(taken)
   print(f"{turns.machine()}; {size} px, batch {batch_size}; {ceiling.in_words(ceilings)}")
   figures = {}
@@ -106,7 +111,7 @@ def main() -> None:
       "batch_size": batch_size,
       "ceiling_gflops": {name: rate / 1e9 for name, rate in ceilings.items()},
       "sides": figures,
-      "ratio": next(iter(ratios.values()))[0],
+      "ratio": next(iter(ratios.values()))[0] if ratios else None,
       "ratios": ratios,
     },
   )

@@ -57,7 +57,7 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Take
   """What the work of each side takes.
 
   On a CPU, whose speed wanders with its neighbours, the sides take turns. On a GPU each has all its
-  turns before the next one starts, since one alone may fill the memory.
+  turns before the next one starts, since one alone may fill the memory; one that fails is left out.
 
   Args:
     sides: by name, what a fresh process calls to get ready; it returns the work. To be pickled.
@@ -67,7 +67,13 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Take
   taken: dict[str, Taken] = {}
   with tqdm.tqdm(total=len(sides) * (rounds + 1), unit=" turns") as bar:
     for group in groups:
-      taken |= _take_in_turns(group, rounds, bar)
+      try:
+        taken |= _take_in_turns(group, rounds, bar)
+      except EOFError:
+        line = f"a side of {', '.join(group)} failed; what it printed stands above."
+        if len(groups) == 1:
+          sys.exit(line)
+        print(line)
   return taken
 
 
@@ -100,8 +106,6 @@ def _take_in_turns(
       peaks[side] = line.recv()
     for process in processes:
       process.join(PATIENCE)
-  except EOFError:
-    sys.exit("a side failed; what it printed stands above.")
   finally:
     for process in processes:
       process.kill()

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# What is to be measured on a GPU, in stages of nine minutes at most:
+#
+#   benchmarks/gpu.sh STAGE [FOLDER]      STAGE is right, ceiling, step, input or faces
+#
+# Each measurement leaves its figures and its log in FOLDER (default runs/gpu). What lies there is
+# not taken again, and what a stage has no time left for it names: the same command goes on.
+# PYTHON is the interpreter, with PyTorch beside JAX. SOURCE is the published faces, where `data/`
+# does not hold them prepared. TOY=1 tries everything in small, on a CPU too.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+stage=${1:-} folder=${2:-runs/gpu}
+python=${PYTHON:-.venv/bin/python} toy=${TOY:-} limit=${LIMIT:-530} # seconds
+least=40                                                            # seconds to begin with
+failed=0
+export PYTHONUNBUFFERED=1
+mkdir -p "$folder"
+
+left() { echo $((limit - SECONDS)); }
+
+# run NAME COMMAND...: shows what the command prints, keeps it in FOLDER/NAME.txt, and remembers in
+# FOLDER/NAME.done that it is done.
+run() {
+  local name=$1 status=0
+  shift
+  if [ -e "$folder/$name.done" ]; then
+    echo "== $name: done before"
+    return
+  elif [ "$(left)" -lt "$least" ]; then
+    echo "== $name: no time left; run this stage again"
+    return
+  fi
+  echo "== $name: $*"
+  timeout --kill-after=20 "$(left)" "$@" 2>"$folder/$name.err" | tee "$folder/$name.txt" || status=$?
+  case $status in
+    0) touch "$folder/$name.done" ;;
+    124 | 143) echo "== $name: no time left after ${SECONDS} s; run this stage again" ;;
+    *)
+      failed=1
+      tail -n 5 "$folder/$name.err"
+      echo "== $name: failed with status $status; all it said is in $folder/$name.err"
+      ;;
+  esac
+}
+
+benchmark() { # NAME MODULE FLAGS...
+  run "$1" "$python" -m "benchmarks.$2" "${@:3}" --json="$folder/$1.json"
+}
+
+# Without TF32, which the release's numbers know nothing of.
+right() {
+  local platform=cuda
+  [ -z "$toy" ] || platform=cpu
+  run parity env JAX_PLATFORMS=$platform JAX_DEFAULT_MATMUL_PRECISION=highest \
+    "$python" -m pytest -q -p no:cacheprovider tests/test_parity.py
+  run two_steps env JAX_PLATFORMS=$platform "$python" main.py --config=configs/demo.py \
+    "${small[@]}" --config.num_steps=2 --config.log_every=1 --workdir="$folder/two_steps"
+}
+
+ceiling() { benchmark ceiling ceiling --rounds="$rounds"; }
+
+step() {
+  local size batch
+  for of in $sizes; do
+    size=${of%/*} batch=${of#*/}
+    local flags=(--image_size="$size" --batch_size="$batch")
+    local without=()
+    [ "$batch" = 64 ] || without=(--without=eager)
+    benchmark "step_${size}px_$batch" train_step "${flags[@]}" "${without[@]}" \
+      --rounds="$rounds" --steps="$steps"
+    benchmark "profile_${size}px_$batch" profile_step "${flags[@]}" --precision=bfloat16
+  done
+}
+
+input() { benchmark input input_pipeline --config="$input_config" --steps="$steps" --rounds=5; }
+
+faces() {
+  train clean_128px youtubers
+  train clean_64px youtubers --config.image_size=64
+  train clean_300ms youtubers --config.dataset.window_samples=4800
+  train clean_700ms youtubers --config.dataset.window_samples=11200
+  train clean_128px_release release
+  train clean_128px_paper paper
+  train synthetic_128px base
+}
+
+train() { # NAME CONFIG FLAGS...
+  local workdir="$folder/workdirs/$1" source=()
+  [ "$2" = base ] || source=("${published[@]}")
+  run "train_$1" "$python" main.py --config="configs/$2.py" --workdir="$workdir" \
+    --config.eval_every=1000 --config.save_every=1000 "${@:3}" "${source[@]}" "${small[@]}"
+  [ ! -e "$folder/train_$1.done" ] || run "draw_$1" \
+    "$python" -m benchmarks.faces draw --workdir="$workdir" --split=test --out="$folder/faces_$1"
+}
+
+published=()
+[ -z "${SOURCE:-}" ] || published=("--config.dataset.source=$SOURCE")
+if [ -n "$toy" ]; then
+  small=(--config.image_size=16 --config.batch_size=8 --config.dataset.name=synthetic
+    --config.num_steps=4 --config.dataset.clips_per_identity=10 --config.dataset.face_pixels=32
+    --config.model.generator_width=8 --config.model.discriminator_width=8)
+  rounds=1 steps=1 sizes="64/2" input_config=demo
+else
+  small=()
+  rounds=3 steps=20 sizes="128/64 64/64 128/1024 128/256 64/1024 64/256" input_config=base
+fi
+
+case $stage in
+  right | ceiling | step | input | faces) ;;
+  *)
+    sed -n '2,/^set /{/^#/p}' "$0" >&2
+    exit 2
+    ;;
+esac
+"$python" -c 'import jax; print(jax.__version__, jax.devices())'
+"$stage"
+echo "== $stage: $SECONDS s"
+exit $failed
