@@ -9,6 +9,7 @@ import kills
 import numpy as np
 import pytest
 
+from benchmarks import faces
 from wav2pix_jax import checkpoint, data, evaluate, identify, metrics, train
 from wav2pix_jax.errors import UserError
 
@@ -130,3 +131,19 @@ def test_the_classifier_is_taught_once_and_always_the_same(clean, tmp_path):
   np.testing.assert_array_equal(again[0], logits)
   np.testing.assert_array_equal(again[1], features)
   assert (logits.argmax(-1) == records.identity).all()
+
+
+def test_faces_drawn_here_and_measured_elsewhere_give_the_same_figures(
+  workdir, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(evaluate, "CHUNKS", 6)
+  monkeypatch.setattr(evaluate, "REFERENCE", 12)
+  evaluate.evaluate(workdir, "test", workdir)
+  faces.draw(workdir, "test", tmp_path / "faces")
+  faces.measure(tmp_path / "faces", data_dir=None, source=None)
+  written = [(folder / "metrics.json").read_text() for folder in (workdir, tmp_path / "faces")]
+  assert written[0] == written[1]
+  about = tmp_path / "faces" / "about.json"
+  about.write_text(json.dumps(json.loads(about.read_text()) | {"digest": "0" * 16}))
+  with pytest.raises(UserError, match="drawn from another dataset"):
+    faces.measure(tmp_path / "faces", data_dir=None, source=None)

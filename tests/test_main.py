@@ -318,3 +318,15 @@ def test_a_dry_run_says_what_it_costs_and_touches_nothing(tmp_path):
   assert re.search(r"memory of a device: \d+ MiB", said)
   assert "an epoch of clean (about 986 records): 123.2 steps" in said
   assert not list(tmp_path.iterdir())
+
+
+def test_too_little_memory_is_one_line(released, data_dir, tmp_path):
+  script = (
+    "import jax, main, wav2pix_jax.train;"
+    "wav2pix_jax.train.train = lambda *_: jax.jit(lambda: jax.numpy.ones(2**50))();"
+    "main.app.run(main.run, flags_parser=main.parse)"
+  )
+  python, _, *flags = conftest.training_command(tmp_path, released.folder, data_dir)
+  run = _run([python, "-c", script, *flags], check=False)
+  assert run.returncode == 2
+  assert re.fullmatch(r"error: a device has too little memory \(.*\n", run.stderr), run.stderr
