@@ -218,6 +218,6 @@ class Dropout(nn.Module):
       return x
     levels = 2**16
     dropped = min(round(self.rate * levels), levels - 1)
-    words = jax.random.bits(self.make_rng("dropout"), (x.size + 1) // 2, jnp.uint32)
+    words = jax.random.bits(self.make_rng("dropout"), ((x.size + 1) // 2,), jnp.uint32)
     bits = lax.bitcast_convert_type(words, jnp.uint16).reshape(-1)[: x.size].reshape(x.shape)
     return jnp.where(bits < dropped, 0, x * (levels / (levels - dropped))).astype(x.dtype)
