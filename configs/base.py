@@ -51,12 +51,14 @@ def get_config() -> ConfigDict:
   model.dropout_layers = 0  # ours; the release's varies single pixels too
   model.discriminator_width = 64  # channels after the first layer, doubled towards 4x4; release
   model.discriminator_projection = True  # ours: D can tell a mismatch; paper: concatenation
+  model.discriminator_spectral_norm = True  # but on the last layer; paper
   model.discriminator_last_spectral_norm = True  # ours: scores do not drift together
   model.discriminator_batched_passes = True  # ours: one power iteration for all groups of faces
 
   config.loss = loss = ConfigDict()
   loss.half = False  # release; the paper halves its least squares
   loss.real_target = 0.9  # release; paper: 1
+  loss.adversarial = 1.0  # weight of D's scores in what G minimises; paper
   loss.mismatched = 1.0  # weight of real faces with another's speech; release
   loss.feature_matching = 100.0  # release
   loss.l1 = 10.0  # ours; release: 50

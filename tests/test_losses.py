@@ -16,7 +16,7 @@ def test_by_the_energy_score_drawing_is_sampling(energy_score):
   L1 alone leaves none of the scale: each draw is the median.
   """
   none = {"half": False, "feature_matching": 0.0, "softmax": 0.0}
-  weights = ConfigDict({**none, "l1": 1.0, "energy_score": energy_score})
+  weights = ConfigDict({**none, "adversarial": 1.0, "l1": 1.0, "energy_score": energy_score})
   optimizer = optax.adam(0.02)
 
   @jax.jit

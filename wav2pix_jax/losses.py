@@ -83,7 +83,7 @@ def generator(
     "softmax": jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, identities)),
   }
   total = (
-    _half(weights) * terms["adversarial"]
+    _half(weights) * weights.adversarial * terms["adversarial"]
     + weights.feature_matching * terms["feature_matching"]
     + weights.l1 * terms["l1"]
     + weights.softmax * terms["softmax"]

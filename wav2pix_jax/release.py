@@ -233,10 +233,10 @@ def _generator_table(generator: Generator) -> Iterator[Row]:
 
 def _discriminator_table(discriminator: Discriminator) -> Iterator[Row]:
   for i, name in enumerate(_down_names(len(discriminator.widths))):
-    yield from _convolution(name, (f"down{i}",), True)
+    yield from _convolution(name, (f"down{i}",), discriminator.spectral_norm)
   yield from _convolution("netD_2", ("score",), discriminator.last_spectral_norm)
   if discriminator.projection:
-    yield from _convolution("projection", ("projection",), True)
+    yield from _convolution("projection", ("projection",), discriminator.spectral_norm)
 
 
 def _up_names(layers: int) -> list[str]:
@@ -354,7 +354,9 @@ def _discriminator(state_dict: StateDict) -> Discriminator:
   """The release's discriminator; of a tensor that is missing, the published size."""
   names = _down_names(len(_spectral_layers(state_dict, "netD_1")) or 5)
   widths = tuple(_size(state_dict, name + KERNEL, 0, 64 * 2**i) for i, name in enumerate(names))
-  return Discriminator(widths=widths, last_spectral_norm=False, projection=False)
+  return Discriminator(
+    widths=widths, spectral_norm=True, last_spectral_norm=False, projection=False
+  )
 
 
 def _size(state_dict: StateDict, name: str, axis: int, default: int) -> int:

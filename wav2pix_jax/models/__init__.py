@@ -93,6 +93,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
     ),
     Discriminator(
       widths=tuple(model.discriminator_width * 2**i for i in range(levels)),
+      spectral_norm=model.discriminator_spectral_norm,
       last_spectral_norm=model.discriminator_last_spectral_norm,
       projection=model.discriminator_projection,
       dtype=dtype,

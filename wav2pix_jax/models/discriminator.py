@@ -15,7 +15,8 @@ class Discriminator(nn.Module):
 
   Attributes:
     widths: channels at half the image size, a quarter, ... down to 4x4.
-    last_spectral_norm: on the last convolution too; all the others always have it.
+    spectral_norm: on all kernels but that of the last convolution.
+    last_spectral_norm: on that one.
     projection: the embedding meets the last features in an inner product (Miyato and Koyama 2018).
       Else it is concatenated to them (paper), right before the last convolution, which is linear:
       the score is then one term of the face plus one of the speech, and cannot tell whether the two
@@ -24,6 +25,7 @@ class Discriminator(nn.Module):
   """
 
   widths: tuple[int, ...]
+  spectral_norm: bool
   last_spectral_norm: bool
   projection: bool
   dtype: DTypeLike = jnp.float32
@@ -43,7 +45,8 @@ class Discriminator(nn.Module):
     x = faces.astype(self.dtype)                            # [B, S, S, 3]
     for i, width in enumerate(self.widths):
       shape = (4, 4, x.shape[-1], width)
-      conv = layers.Conv(layers.conv_4x4_stride_2, shape, spectral_norm=True, name=f"down{i}")
+      norm = self.spectral_norm
+      conv = layers.Conv(layers.conv_4x4_stride_2, shape, spectral_norm=norm, name=f"down{i}")
       x = nn.leaky_relu(conv(x, train), 0.2)
     features = x = x.astype(jnp.float32)                    # [B, 4, 4, C]
     if not self.projection:
@@ -54,7 +57,8 @@ class Discriminator(nn.Module):
     score = conv(x, train)[:, 0, 0, 0]                      # [B]
     if self.projection:
       sides = (embedding.shape[-1], features.shape[-1])
-      project = layers.Conv(layers.product, sides, spectral_norm=True, name="projection")
+      norm = self.spectral_norm
+      project = layers.Conv(layers.product, sides, spectral_norm=norm, name="projection")
       match = (project(embedding, train) * features.sum((1, 2))).sum(-1)
       score += match / math.sqrt(16 * embedding.shape[-1])
     return score, features
