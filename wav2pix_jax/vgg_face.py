@@ -1,0 +1,149 @@
+"""Who is in a picture, as the paper tells it: VGG-Face, fine-tuned on real faces (section 5).
+
+`vgg_face.mat` is published by Oxford's Visual Geometry Group for MatConvNet, and is not part of
+this project. Its structure is known from code that reads it; no copy was at hand to try.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import scipy.io
+import tqdm
+
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.models.vgg_face import VggFace
+
+BATCH = 16
+STEPS, RATE = 500, 1e-2  # of the new last layer
+_CONVOLUTION = re.compile(r"conv(\d)_(\d)")
+
+Name = Callable[[np.ndarray, str], np.ndarray]
+
+
+def namer(path: Path, faces: np.ndarray, identity: np.ndarray) -> Name:
+  """VGG-Face with a new last layer, taught with real faces; the layers below stay as published.
+
+  Args:
+    path: of `vgg_face.mat`.
+    faces: uint8 [N, S, S, 3], of everybody whom it is to tell apart.
+    identity: int32 [N], who they are.
+
+  Returns:
+    A function of faces, uint8 [M, S, S, 3], and a title for its bar, that names them: int32 [M].
+
+  Raises:
+    UserError: not such a file.
+  """
+  describe = describer(path)
+  described = describe(faces, "Real faces for VGG-Face")
+  mean, deviation = described.mean(0), described.std(0)
+  deviation = deviation.clip(0.1 * deviation.mean())  # some are nearly always 0
+
+  def seen(described: np.ndarray) -> np.ndarray:
+    return (described - mean) / deviation
+
+  features = seen(described)
+  optimizer = optax.adam(RATE)
+  kernel = jnp.zeros((features.shape[1], int(identity.max()) + 1))
+
+  def loss(kernel):
+    logits = features @ kernel
+    return optax.softmax_cross_entropy_with_integer_labels(logits, identity).mean()
+
+  @jax.jit
+  def learn(kernel):
+    def step(carry, _):
+      kernel, opt_state = carry
+      updates, opt_state = optimizer.update(jax.grad(loss)(kernel), opt_state)
+      return (optax.apply_updates(kernel, updates), opt_state), None
+
+    (kernel, _), _ = jax.lax.scan(step, (kernel, optimizer.init(kernel)), length=STEPS)
+    return kernel
+
+  learned = np.asarray(learn(kernel))
+  return lambda faces, title: (seen(describe(faces, title)) @ learned).argmax(-1).astype(np.int32)
+
+
+def describer(path: Path) -> Callable[[np.ndarray, str], np.ndarray]:
+  """VGG-Face's descriptor, as a function of faces and a title: float32 [N, C], of length 1 each.
+
+  Raises:
+    UserError: as `read`.
+  """
+  net, params, mean, size = read(path)
+
+  @jax.jit
+  def forward(faces):
+    shape = (len(faces), size, size, 3)
+    larger = jax.image.resize(faces.astype(jnp.float32), shape, "cubic").clip(0, 255)
+    features: Any = net.apply({"params": params}, larger - mean)
+    return features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + 1e-12)
+
+  def describe(faces: np.ndarray, title: str) -> np.ndarray:
+    features = []
+    with tqdm.tqdm(desc=title, total=len(faces), unit=" faces") as bar:
+      for start in range(0, len(faces), BATCH):
+        batch = faces[start : start + BATCH]
+        padded = np.resize(batch, (BATCH, *batch.shape[1:]))
+        features.append(np.asarray(forward(padded))[: len(batch)])
+        bar.update(len(batch))
+    return np.concatenate(features)
+
+  return describe
+
+
+def read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:
+  """Network, parameters, mean colour [3] and image size of a `vgg_face.mat`.
+
+  Raises:
+    UserError: not such a file.
+  """
+  try:
+    return _read(path)
+  except OSError as error:
+    raise UserError(f"{path}: {error.strerror or error}; name a vgg_face.mat.") from error
+  except (ValueError, AttributeError, KeyError, TypeError, NotImplementedError) as error:
+    reason = str(error).partition("\n")[0]
+    raise UserError(f"{path}: not VGG-Face's weights as published ({reason}).") from error
+
+
+def _read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:
+  with path.open("rb") as file:
+    content = scipy.io.loadmat(file, squeeze_me=True, struct_as_record=False)
+  top = content.get("net", None)
+  layers = content["layers"] if top is None else top.layers  # two releases of the same weights
+  normalization = (content["meta"] if top is None else top).normalization
+  params: dict[str, Any] = {}
+  widths: dict[int, dict[int, int]] = {}
+  size = 0
+  for layer in layers:
+    name = str(layer.name)
+    convolution = _CONVOLUTION.fullmatch(name)
+    if convolution or name in ("fc6", "fc7"):
+      kernel, bias = (np.asarray(part, np.float32) for part in layer.weights)
+      if convolution:
+        block, place = map(int, convolution.groups())
+        widths.setdefault(block, {})[place] = bias.size
+      elif name == "fc6":
+        size = len(kernel) * 2 ** len(widths)  # of what is left after the poolings
+      if not convolution:
+        kernel = kernel.reshape(-1, bias.size)
+      params[name] = {"kernel": kernel, "bias": bias.reshape(-1)}
+  net = VggFace(
+    tuple(tuple(block[j] for j in sorted(block)) for _, block in sorted(widths.items())),
+    (params["fc6"]["bias"].size, params["fc7"]["bias"].size),
+  )
+  faces = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+  wanted: Any = jax.eval_shape(net.init, jax.random.key(0), faces)["params"]
+  for name, layer in wanted.items():
+    for part, leaf in layer.items():
+      if params[name][part].shape != leaf.shape:
+        raise ValueError(f"{name} {part} is {params[name][part].shape}, not {leaf.shape}")
+  mean = np.asarray(normalization.averageImage, np.float32)
+  return net, params, mean.reshape(-1, 3).mean(0), size
