@@ -21,13 +21,17 @@ from wav2pix_jax.errors import UserError
 MODES = {  # and the flags that go with each
   "train": ("config", "workdir", "dry_run", "distributed"),
   "sample": ("workdir", "speech", "num_draws", "seed", "out"),
-  "evaluate": ("workdir", "split", "out"),
+  "evaluate": ("workdir", "split", "noise", "vgg_face", "out"),
+  "figures": ("workdir", "compare", "split", "out"),
+  "ablate": ("config", "out"),
   "import": ("generator", "discriminator", "workdir"),
   "export": ("workdir", "out"),
 }
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # as JAX's errors begin
 
-config_flags.DEFINE_config_file("config", None, "train: the config, as configs/base.py.")
+config_flags.DEFINE_config_file(
+  "config", None, "train: the config, as configs/base.py; ablate: configs/ablations.py."
+)
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string("workdir", None, "Where the run lives; train: runs/<config's name>.")
 flags.DEFINE_bool("dry_run", False, "train: only say what the config makes; touch no data.")
@@ -36,9 +40,17 @@ flags.DEFINE_string("speech", None, "sample: a recording, or a folder of recordi
 flags.DEFINE_integer("num_draws", 1, "sample: faces for each second of speech.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "sample: of the drawings.", lower_bound=0, upper_bound=2**32 - 1)
 flags.DEFINE_string(
-  "out", None, "Folder; sample: samples; evaluate: the workdir; export: export/ in it."
+  "out",
+  None,
+  "Folder; sample: samples; evaluate: the workdir; figures, export: figures/, export/ in it; "
+  "ablate: runs/ablations.",
 )
-flags.DEFINE_enum("split", "validation", ("train", "validation", "test"), "evaluate: of what.")
+flags.DEFINE_enum(
+  "split", "validation", ("train", "validation", "test"), "evaluate, figures: of what."
+)
+flags.DEFINE_string("noise", None, "evaluate: in the speech, KIND:DECIBELS as babble:10; silence.")
+flags.DEFINE_string("vgg_face", None, "evaluate: vgg_face.mat, for the paper's identity accuracy.")
+flags.DEFINE_multi_string("compare", [], "figures: workdirs of other runs, a flag for each.")
 flags.DEFINE_string("generator", None, "import: .npz, .safetensors, or .pth with PyTorch.")
 flags.DEFINE_string("discriminator", None, "import: the same.")
 FLAGS = flags.FLAGS
@@ -64,6 +76,8 @@ def main(argv: list[str]) -> None:
     "train": _train,
     "sample": _sample,
     "evaluate": _evaluate,
+    "figures": _figures,
+    "ablate": _ablate,
     "import": _import,
     "export": _export,
   }
@@ -103,9 +117,28 @@ def _sample() -> None:
 
 def _evaluate() -> None:
   _need("workdir", "RUN")
+  from wav2pix_jax import noise
   from wav2pix_jax.evaluate import evaluate
 
-  evaluate(Path(FLAGS.workdir), FLAGS.split, Path(FLAGS.out or FLAGS.workdir))
+  added = noise.parse(FLAGS.noise) if FLAGS.noise else None
+  vgg = Path(FLAGS.vgg_face) if FLAGS.vgg_face else None
+  evaluate(Path(FLAGS.workdir), FLAGS.split, Path(FLAGS.out or FLAGS.workdir), vgg, added)
+
+
+def _figures() -> None:
+  _need("workdir", "RUN")
+  from wav2pix_jax.figures import figures
+
+  workdir = Path(FLAGS.workdir)
+  out = Path(FLAGS.out or workdir / "figures")
+  figures(workdir, list(map(Path, FLAGS.compare)), FLAGS.split, out)
+
+
+def _ablate() -> None:
+  _need("config", "configs/ablations.py")
+  from wav2pix_jax.ablate import ablate
+
+  ablate(FLAGS.config, Path(FLAGS.out or "runs/ablations"))
 
 
 def _import() -> None:

@@ -22,39 +22,39 @@ ABOUT, CONFIG = "about.json", "config.json"
 
 def draw(workdir: Path, split: str, out: Path) -> None:
   """Draws what `--mode=evaluate` would, into `out`, which is made."""
-  from wav2pix_jax import checkpoint, evaluate
+  from wav2pix_jax import checkpoint, chunks
 
   run = checkpoint.load(workdir)
-  subject = evaluate.subject(workdir, run.config, split)
+  of = chunks.choose(workdir, run.config, split)
   out.mkdir(parents=True, exist_ok=True)
-  for number, faces in enumerate(evaluate.draw(run, subject)):
+  for number, faces in enumerate(chunks.draw(run, of)):
     np.save(out / f"draw_{number}.npy", faces)
   shutil.copy(workdir / CONFIG, out / CONFIG)
-  about = {"split": split, "step": int(run.state.step), "digest": subject.records.digest}
+  about = {"split": split, "step": int(run.state.step), "digest": of.records.digest}
   (out / ABOUT).write_text(json.dumps(about) + "\n")
-  print(f"{len(subject.chosen)} chunks of {split} speech drawn into {out}.")
+  print(f"{len(of.chosen)} chunks of {split} speech drawn into {out}.")
 
 
 def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
-  """Measures what `draw` left in a folder, and writes `metrics.json` there.
+  """Measures what `draw` left in a folder, and writes what `--mode=evaluate` would, there.
 
   Raises:
     UserError: the dataset here is not the one that was drawn from.
   """
-  from wav2pix_jax import evaluate, run_info
+  from wav2pix_jax import chunks, evaluate, run_info
 
   about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
   config, _ = run_info.read(folder)
   config.dataset.data_dir = data_dir or config.dataset.data_dir
   config.dataset.source = source or config.dataset.source
-  subject = evaluate.subject(folder, config, about["split"])
-  if subject.records.digest != about["digest"]:
+  of = chunks.choose(folder, config, about["split"])
+  if of.records.digest != about["digest"]:
     raise UserError(
       f"{folder} was drawn from another dataset than that in {config.dataset.data_dir}; name the "
       "one it had with --data_dir or --source."
     )
   draws = np.stack([np.load(path) for path in sorted(folder.glob("draw_*.npy"))])
-  evaluate.report(folder, subject, about["step"], draws, folder)
+  evaluate.tell(folder, of, about["step"], draws, folder)
 
 
 def main() -> None:

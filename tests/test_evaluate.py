@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from benchmarks import faces
-from wav2pix_jax import checkpoint, data, evaluate, identify, metrics, train
+from wav2pix_jax import (
+  checkpoint,
+  chunks,
+  data,
+  evaluate,
+  identify,
+  metrics,
+  noise,
+  train,
+)
 from wav2pix_jax.errors import UserError
 
 
@@ -45,7 +54,9 @@ def test_evaluating_prints_a_table_and_writes_every_row(workdir):
   assert {"identity_accuracy", "landmarks", "verified", "spread_of_draws"} <= part["rows"].keys()
   for name, row in part["rows"].items():
     assert metrics.TITLES[name] in first.stdout
-    assert np.isfinite([row["value"], row["real"], *row["by_identity"].values()]).all()
+    assert np.isfinite([row["value"], row["real"], row["chance"], *row["interval"]]).all()
+    assert row["intervals"].keys() == row["by_identity"].keys()
+    assert np.isfinite(list(row["by_identity"].values())).all()
   assert part["rows"]["identity_accuracy"]["by_identity"].keys() == {"ada", "bo"}
   assert part["rows"]["identity_accuracy"]["chance"] >= 0.5
 
@@ -57,15 +68,37 @@ def test_evaluating_prints_a_table_and_writes_every_row(workdir):
 
   assert _evaluate(workdir, f"--out={workdir / 'again'}").returncode == 0
   assert (workdir / "again" / "metrics.json").read_text() == written  # to the last digit
+  for folder, splits in ((workdir, 2), (workdir / "again", 1)):
+    report = (folder / "report.html").read_text()
+    assert "http" not in report.replace("http://www.w3.org/2000/svg", "")  # it needs no other file
+    assert report.count("Speech of ") == 1
+    assert report.count('"split":') == splits
+
+
+def test_noise_is_a_part_of_its_own_and_is_heard(workdir, monkeypatch):
+  monkeypatch.setattr(chunks, "MOST", 6)
+  _without_dlib(monkeypatch)
+  run = checkpoint.load(workdir)
+  clean, noisy = (
+    chunks.choose(workdir, run.config, "test", added) for added in (None, noise.parse("babble:0"))
+  )
+  assert (clean.windows != noisy.windows).any(1).all()
+  evaluate.evaluate(workdir, "test", workdir, added=noise.parse("babble:0"))
+  evaluate.evaluate(workdir, "test", workdir)
+  assert list(json.loads((workdir / "metrics.json").read_text())) == ["test, babble 0 dB", "test"]
+
+
+def _without_dlib(monkeypatch):
+  find_spec = importlib.util.find_spec
+  monkeypatch.setattr(
+    importlib.util, "find_spec", lambda name: None if name == "dlib" else find_spec(name)
+  )
 
 
 def test_without_dlib_the_rest_is_measured_and_the_missing_rows_say_why(
   workdir, monkeypatch, capsys
 ):
-  find_spec = importlib.util.find_spec
-  monkeypatch.setattr(
-    importlib.util, "find_spec", lambda name: None if name == "dlib" else find_spec(name)
-  )
+  _without_dlib(monkeypatch)
   evaluate.evaluate(workdir, "validation", workdir)
   part = json.loads((workdir / "metrics.json").read_text())["validation"]
   for name in metrics.BY_DLIB:
@@ -110,7 +143,7 @@ def test_training_says_in_words_what_is_wrong_with_its_faces(trained):
 def test_training_logs_the_cheap_rows_and_keeps_the_best(trained):
   workdir, _ = trained
   scalars = kills.scalars(workdir)
-  cheap = metrics.TITLES.keys() - set(metrics.BY_DLIB)
+  cheap = metrics.TITLES.keys() - {*metrics.BY_DLIB, "vgg_face_accuracy"}
   for step in range(1, 7):
     assert {f"held_out/{name}" for name in cheap} <= scalars[step].keys()
   distances = {step: scalars[step][checkpoint.BEST] for step in (2, 4, 6)}
@@ -136,8 +169,8 @@ def test_the_classifier_is_taught_once_and_always_the_same(clean, tmp_path):
 def test_faces_drawn_here_and_measured_elsewhere_give_the_same_figures(
   workdir, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(evaluate, "CHUNKS", 6)
-  monkeypatch.setattr(evaluate, "REFERENCE", 12)
+  monkeypatch.setattr(chunks, "MOST", 6)
+  monkeypatch.setattr(chunks, "REFERENCE", 12)
   evaluate.evaluate(workdir, "test", workdir)
   faces.draw(workdir, "test", tmp_path / "faces")
   faces.measure(tmp_path / "faces", data_dir=None, source=None)

@@ -214,7 +214,7 @@ MISTAKES = [
   (["--config=setup.cfg"], "cannot be loaded"),
   (["--config=configs/youtubers.py:x"], "parsing config file"),
   (["--config=configs/nothing.py"], "No such file"),
-  (["--mode=fly"], "train|sample|evaluate|import|export"),
+  (["--mode=fly"], "train|sample|evaluate|figures|ablate|import|export"),
   (["--no_such_flag=1"], "Unknown command line flag"),
   (["--mode=sample"], "--workdir is missing"),
   (["--mode=sample", "--workdir=W"], "--speech is missing"),

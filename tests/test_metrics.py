@@ -71,7 +71,7 @@ def bench(four_people):
   describe = _each_once(dlib_faces.describer())
 
   def make_out(pictures, identity):
-    return metrics.make_out(pictures, identity, who, describe, "Faces")
+    return metrics.make_out(pictures, identity, who, describe)
 
   return Bench(
     training,
@@ -127,6 +127,12 @@ CONTROLS = [
   (mean_face, "identity_accuracy", lambda row, good: row.value <= row.chance),
   (mean_face, "verified", lambda row, good: row.value <= row.chance),
   (blurred, "feature_distance", lambda row, good: row.value > 2 * good.value),
+  (noise, "retrieved_1", lambda row, good: row.value < good.value / 2),
+  (wrong_person, "retrieved_1", lambda row, good: row.value == 0),
+  (shuffled_speech, "retrieved_1", lambda row, good: row.value < good.value / 2),
+  (noise, "kernel_distance", lambda row, good: row.value > 2 * row.chance),
+  (gray, "kernel_distance", lambda row, good: row.value > 2 * row.chance),
+  (mean_face, "kernel_distance", lambda row, good: row.value > 10 * max(row.real, 0.01)),
   (blurred, "frechet_distance", lambda row, good: row.value > 1.3 * good.value),
   (wrong_person, "identity_accuracy", lambda row, good: row.value < row.chance),
   (wrong_person, "verified", lambda row, good: row.value == 0),
@@ -176,11 +182,54 @@ def test_the_mean_face_passes_the_landmark_test(control_rows):
   assert control_rows[mean_face]["landmarks"].value == 1
 
 
+def test_chance_is_to_draw_one_person_whatever_is_said(good_rows):
+  for name in ("identity_accuracy", "verified", "retrieved_1"):
+    assert good_rows[name].chance == pytest.approx(1 / PEOPLE), name
+  for name in metrics.DISTANCES:
+    assert good_rows[name].chance > 3 * good_rows[name].value, name
+  assert good_rows["landmarks"].chance == 1  # it is a face
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_intervals_hold_the_truth_as_often_as_they_say(share):
+  """Of faces named rightly with a known chance, on simulated evaluations."""
+  rng = np.random.default_rng(0)
+  identity = np.repeat(np.arange(2, dtype=np.int32), 60)
+  names = np.eye(2, dtype=np.float32)
+
+  def faces(named):
+    pictures = rng.integers(0, 256, (len(identity), 2, 2, 3), np.uint8)
+    features = rng.standard_normal((len(identity), 2)).astype(np.float32)
+    return metrics.Faces(pictures, identity, names[named], features)
+
+  real, held, distances = faces(identity), 0, []
+  for _ in range(40):
+    wrong = rng.random(len(identity)) > share
+    rows = metrics.measure([faces(identity ^ wrong)], real, real, resamples=100)
+    low, high = rows["identity_accuracy"].interval
+    held += low <= share <= high
+    assert 0 <= low <= rows["identity_accuracy"].value <= high <= 1
+    low, high = rows["feature_distance"].interval
+    distances.append(low <= rows["feature_distance"].value <= high)
+  assert held >= 34
+  assert np.mean(distances) > 0.9  # as resamples have a bias, which is taken off
+
+
+def test_intervals_are_of_each_person_and_always_the_same(bench):
+  draws = [bench.make_out(bench.good, bench.held_out.identity)]
+  first, again = (
+    metrics.measure(draws, bench.held_out, bench.reference, resamples=20) for _ in range(2)
+  )
+  assert first == again
+  for name, row in first.items():
+    low, high = row.interval
+    assert low <= high, name
+    assert row.intervals.keys() == row.by_identity.keys(), name
+
+
 def test_measuring_twice_gives_the_same(bench):
   first, second = (
-    metrics.make_out(
-      bench.good[:5], bench.held_out.identity[:5], bench.who, dlib_faces.describer(), ""
-    )
+    metrics.make_out(bench.good[:5], bench.held_out.identity[:5], bench.who, dlib_faces.describer())
     for _ in range(2)
   )
   np.testing.assert_array_equal(first.described.embedding, second.described.embedding)
@@ -197,9 +246,13 @@ def test_draws_that_are_all_alike_have_no_spread(bench):
 def test_a_mouth_that_follows_the_speech_is_told_from_one_that_does_not(bench):
   real = bench.held_out.pictures
   of_people = real.reshape(PEOPLE, -1, *real.shape[1:])
-  assert bench.rows([real])["mouth"].value == pytest.approx(1)
+  follows = bench.rows([real])["mouth"]
+  assert follows.value == pytest.approx(1)
+  assert follows.p_value < 0.01
   others = [np.roll(of_people, k, 1).reshape(real.shape) for k in range(1, of_people.shape[1])]
-  assert bench.rows(others)["mouth"].value < 0.1  # every other moment of the same person
+  does_not = bench.rows(others)["mouth"]
+  assert does_not.value < 0.1  # every other moment of the same person
+  assert does_not.p_value > 0.1
   assert bench.rows([mean_face(bench)])["mouth"].value == 0  # it does not move
 
 

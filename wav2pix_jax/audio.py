@@ -1,5 +1,6 @@
 """Speech: read from any file, cut into windows, conditioned once and in order."""
 
+import io
 import wave
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,15 +48,23 @@ def read(path: str | Path) -> np.ndarray:
   return np.concatenate(samples)
 
 
+def wav(speech: np.ndarray) -> bytes:
+  """A 16 kHz mono 16-bit WAV file of int16 [T]."""
+  out = io.BytesIO()
+  with wave.open(out, "wb") as file:
+    file.setparams((1, 2, schema.SAMPLE_RATE, len(speech), "NONE", ""))
+    file.writeframes(speech.astype("<i2").tobytes())
+  return out.getvalue()
+
+
 def write_wav(path: str | Path, speech: np.ndarray) -> None:
-  """A 16 kHz mono 16-bit WAV file of int16 [T].
+  """`wav` into a file.
 
   Raises:
     UserError: it cannot be written.
   """
-  with writing(path), wave.open(str(path), "wb") as file:
-    file.setparams((1, 2, schema.SAMPLE_RATE, len(speech), "NONE", ""))
-    file.writeframes(speech.astype("<i2").tobytes())
+  with writing(path):
+    Path(path).write_bytes(wav(speech))
 
 
 def cut(speech: np.ndarray, start: int, length: int) -> np.ndarray:

@@ -350,16 +350,21 @@ def evenly(records: Records, count: int, without: np.ndarray | None = None) -> n
 
 def centred_examples(records: Records, dataset: Any, chosen: np.ndarray) -> Example:
   """Centred examples of the chosen records as one batch, without mismatched faces."""
-  size, windows = dataset.window_samples, []
-  for record in map(records.__getitem__, chosen):
-    start = centred_start(len(record[schema.SPEECH]), size, int(record[schema.INSTANT]))
-    windows.append(audio.cut(record[schema.SPEECH][start : start + size], 0, size))
   batch = {
-    schema.SPEECH: np.stack(windows),
+    schema.SPEECH: centred_windows(records, dataset.window_samples, chosen),
     schema.FACE: records.faces[chosen],
     schema.IDENTITY: records.identity[chosen],
   }
   return conditioned(batch, dataset.audio_steps)
+
+
+def centred_windows(records: Records, size: int, chosen: np.ndarray) -> np.ndarray:
+  """Speech of the chosen records around their instants, as stored: int16 [N, size]."""
+  windows = []
+  for record in map(records.__getitem__, chosen):
+    start = centred_start(len(record[schema.SPEECH]), size, int(record[schema.INSTANT]))
+    windows.append(audio.cut(record[schema.SPEECH][start : start + size], 0, size))
+  return np.stack(windows)
 
 
 def centred_start(length: int, window: int, instant: int) -> int:

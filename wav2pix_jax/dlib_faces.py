@@ -36,19 +36,25 @@ class Described:
     found_strictly: bool [N], also in the picture as it is.
     embedding: float32 [N, 128], of the face found, or of the whole picture; one person's lie
       within `SAME_PERSON` of each other.
-    mouth: float32 [N], the gap between the inner lips over the distance of the eyes' outer corners,
-      from the same place.
+    landmarks: float32 [N, 68, 2], x and y in pixels, from the same place.
   """
 
   found: np.ndarray
   found_strictly: np.ndarray
   embedding: np.ndarray
-  mouth: np.ndarray
+  landmarks: np.ndarray
+
+  @property
+  def mouth(self) -> np.ndarray:
+    """Float32 [N], the gap between the inner lips over the distance of the eyes' outer corners."""
+    upper, lower = self.landmarks[:, UPPER_LIP], self.landmarks[:, LOWER_LIP]
+    left, right = (self.landmarks[:, corner] for corner in EYE_CORNERS)
+    gaps = np.linalg.norm(upper - lower, axis=-1).mean(-1)
+    return gaps / np.linalg.norm(left - right, axis=-1)
 
   def __getitem__(self, chosen: np.ndarray) -> "Described":
-    return Described(
-      self.found[chosen], self.found_strictly[chosen], self.embedding[chosen], self.mouth[chosen]
-    )
+    parts = (getattr(self, field.name) for field in dataclasses.fields(self))
+    return Described(*(part[chosen] for part in parts))
 
 
 Describe = Callable[[np.ndarray, str], Described]
@@ -78,7 +84,7 @@ def describer() -> Describe:
     own.detector = dlib.get_frontal_face_detector()
     own.network = dlib.face_recognition_model_v1(str(Path(package, "models", EMBEDDING)))
 
-  def one(face: np.ndarray) -> tuple[bool, bool, np.ndarray, np.float32]:
+  def one(face: np.ndarray) -> tuple[bool, bool, np.ndarray, np.ndarray]:
     size = len(face)
     room = size // 4
     padded = np.pad(face, ((room, room), (room, room), (0, 0)), "edge")
@@ -87,10 +93,8 @@ def describer() -> Describe:
     strict, *_ = own.detector.run(np.ascontiguousarray(face), 0, 0.0)
     shape = landmarks(padded, box)
     embedding = own.network.compute_face_descriptor(padded, shape)
-    points = np.array([(point.x, point.y) for point in shape.parts()], np.float32)
-    gap = np.linalg.norm(points[UPPER_LIP] - points[LOWER_LIP], axis=-1).mean()
-    eyes = np.linalg.norm(points[EYE_CORNERS[0]] - points[EYE_CORNERS[1]])
-    return bool(boxes), bool(strict), np.array(embedding, np.float32), np.float32(gap / eyes)
+    points = np.array([(point.x, point.y) for point in shape.parts()], np.float32) - room
+    return bool(boxes), bool(strict), np.array(embedding, np.float32), points
 
   def describe(faces: np.ndarray, title: str) -> Described:
     with ThreadPoolExecutor(os.cpu_count(), initializer=prepare_thread) as threads:

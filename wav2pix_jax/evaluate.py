@@ -1,6 +1,7 @@
 """Evaluation: how good the faces are that a run draws from speech it has not learned from."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,79 +10,36 @@ import numpy as np
 
 from wav2pix_jax import (
   checkpoint,
-  data,
+  chunks,
   dlib_faces,
-  generate,
   identify,
   metrics,
-  run_info,
-  schema,
+  report,
+  vgg_face,
 )
+from wav2pix_jax.chunks import Chunks
 from wav2pix_jax.errors import UserError
 from wav2pix_jax.files import write_whole
+from wav2pix_jax.noise import Noise
 
-DRAWS = 3  # of each chunk of speech
-CHUNKS, REFERENCE = 200, 400  # at most; of the split, and real faces of the training split
-SEED = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Subject:
-  """What is evaluated: chunks of a split's speech, and the real faces that drawn ones meet.
-
-  Attributes:
-    builder: of the dataset.
-    config: of the run.
-    split: of the dataset.
-    names: of its identities.
-    records: of the split.
-    chosen: int [N], the records whose speech is drawn from.
-    training: of the training split.
-    reference: int [M], the training records to compare with, none of them chosen.
-  """
-
-  builder: Any
-  config: Any
-  split: str
-  names: list[str]
-  records: data.Records
-  chosen: np.ndarray
-  training: data.Records
-  reference: np.ndarray
+METRICS, REPORT = "metrics.json", "report.html"
+RESAMPLES = 300  # for the intervals
+SHOWN = 6  # chunks of each identity in the report, at most
 
 
-def subject(workdir: Path, config: Any, split: str) -> Subject:
-  """What a run is evaluated on, from its dataset.
+def measure(
+  of: Chunks, draws: np.ndarray, vgg: Path | None = None
+) -> tuple[dict[str, metrics.Row], dict[str, str]]:
+  """What `chunks.draw` drew, measured: the rows, and why others are missing.
+
+  Args:
+    of: what was drawn from.
+    draws: what was drawn.
+    vgg: a `vgg_face.mat`, where its row is wanted.
 
   Raises:
-    UserError: no such split, or the dataset is not the one that the run learned from.
+    UserError: it is not such a file.
   """
-  builder = data.prepare(config.dataset)
-  if split not in builder.info.splits:
-    splits = ", ".join(sorted(builder.info.splits))
-    raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
-  names, size = data.identity_names(builder), config.image_size
-  records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
-  run_info.identities(workdir, names)
-  run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
-  chosen = data.evenly(records, CHUNKS)
-  reference = data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None)
-  return Subject(builder, config, split, names, records, chosen, training, reference)
-
-
-def draw(run: checkpoint.Run, of: Subject) -> np.ndarray:
-  """Faces from the chosen chunks: uint8 [DRAWS, N, S, S, 3]."""
-  examples = data.centred_examples(of.records, of.config.dataset, of.chosen)
-  draw_all = generate.drawer(run.nets.generator)
-  draws = []
-  for d in range(DRAWS):
-    keys = [generate.key(SEED, of.split, int(record), d) for record in of.chosen]
-    draws.append(draw_all(run.state.drawing, examples[schema.SPEECH], keys)[0])
-  return np.stack(draws)
-
-
-def measure(of: Subject, draws: np.ndarray) -> tuple[dict[str, metrics.Row], dict[str, str]]:
-  """What `draw` drew, measured: the rows, and why others are missing."""
   missing = {}
   describe = None
   try:
@@ -89,75 +47,105 @@ def measure(of: Subject, draws: np.ndarray) -> tuple[dict[str, metrics.Row], dic
   except dlib_faces.UnavailableError as error:
     missing = dict.fromkeys(metrics.BY_DLIB, str(error))
   who = identify.identifier(of.builder, of.config.image_size)
-
-  def real(records: data.Records, chosen: np.ndarray, title: str) -> metrics.Faces:
-    return metrics.make_out(records.faces[chosen], records.identity[chosen], who, describe, title)
-
-  held_out = real(of.records, of.chosen, f"Real {of.split} faces")
-  reference = real(of.training, of.reference, "Real training faces")
+  known = of.training.faces[of.reference], of.training.identity[of.reference]
+  name = vgg_face.namer(vgg, *known) if vgg else None
+  if not vgg:
+    missing["vgg_face_accuracy"] = "--vgg_face=FILE was not given"
+  look = functools.partial(metrics.make_out, identify=who, describe=describe, name=name)
+  identity = of.records.identity[of.chosen]
+  held_out = look(of.records.faces[of.chosen], identity, title=f"Real {of.split} faces")
+  reference = look(*known, title="Real training faces")
   drawn = [
-    metrics.make_out(faces, held_out.identity, who, describe, f"Drawn faces, {d} of {len(draws)}")
-    for d, faces in enumerate(draws, 1)
+    look(faces, identity, title=f"Drawn faces, {number} of {len(draws)}")
+    for number, faces in enumerate(draws, 1)
   ]
-  rows = metrics.measure(drawn, held_out, reference)
+  rows = metrics.measure(drawn, held_out, reference, RESAMPLES)
   missing |= {
     name: "too few faces" for name in metrics.TITLES if name not in rows and name not in missing
   }
   return rows, missing
 
 
-def evaluate(workdir: Path, split: str, out: Path) -> None:
-  """Draws from a split's speech, measures the faces, prints a table and writes `metrics.json`.
+def evaluate(
+  workdir: Path, split: str, out: Path, vgg: Path | None = None, added: Noise | None = None
+) -> None:
+  """Draws from a split's speech, measures the faces, and tells, as `tell` does.
 
-  `metrics.json` has a part for each split; the parts of other splits stay. The same checkpoint,
-  split and machine give the same numbers.
+  The same checkpoint, split and machine give the same numbers.
 
   Args:
     workdir: of a run with a checkpoint.
     split: "train", "validation" or "test".
-    out: folder for `metrics.json`; made where it is missing.
+    out: folder for `metrics.json` and `report.html`; made where it is missing.
+    vgg: a `vgg_face.mat`, where its row is wanted.
+    added: noise to draw under.
 
   Raises:
-    UserError: no such run or split, or the dataset is not the one that the run learned from.
+    UserError: no such run or split, the dataset is not the one that the run learned from, or as
+      `measure`.
   """
-  _read(out / "metrics.json")  # before any work
+  _read(out / METRICS)  # before any work
   run = checkpoint.load(workdir)
-  of = subject(workdir, run.config, split)
-  report(workdir, of, int(run.state.step), draw(run, of), out)
+  of = chunks.choose(workdir, run.config, split, added)
+  tell(workdir, of, int(run.state.step), chunks.draw(run, of), out, vgg)
 
 
-def report(workdir: Path, of: Subject, step: int, draws: np.ndarray, out: Path) -> None:
-  """Measures what was drawn at a step, prints a table and writes `metrics.json`, as `evaluate`."""
-  rows, missing = measure(of, draws)
-  path, part = out / "metrics.json", _part(step, rows, missing, of.names, len(of.chosen))
-  write_whole(path, _json(_read(path) | {of.split: part}))
-  print(
-    f"Step {step} of {workdir}: {len(of.chosen)} chunks of {of.split} speech, "
-    f"{len(draws)} draws each.\n"
-  )
+def tell(
+  workdir: Path, of: Chunks, step: int, draws: np.ndarray, out: Path, vgg: Path | None = None
+) -> None:
+  """Measures faces; prints a table, and writes `metrics.json` and `report.html`.
+
+  Both have a part for each split and noise, and keep those of others.
+
+  Args:
+    workdir: of the run.
+    of: what was drawn from.
+    step: of the checkpoint.
+    draws: what `chunks.draw` drew.
+    out: folder for the files.
+    vgg: as of `evaluate`.
+
+  Raises:
+    UserError: they cannot be written.
+  """
+  rows, missing = measure(of, draws, vgg)
+  counts = {"step": step, "chunks": len(of.chosen), "draws": len(draws)}
+  part = counts | {"rows": _by_name(rows, of.names), "missing": missing}
+  parts = _read(out / METRICS) | {of.title: part}
+  write_whole(out / METRICS, json.dumps(parts, indent=2) + "\n")
+  title = f"Step {step} of {workdir}: {len(of.chosen)} chunks of speech of {of.title}"
+  about = f"{of.builder.info.full_name}; the faces below are from speech of {of.title}."
+  page = report.page(str(workdir), about, parts, of.names, _examples(of, draws))
+  write_whole(out / REPORT, page)
+  print(f"{title}, {len(draws)} draws each.\n")
   print(metrics.table(rows, of.names))
   for reason in sorted(set(missing.values())):
     absent = ", ".join(metrics.TITLES[name] for name in missing if missing[name] == reason)
     print(f"\nMissing ({reason}): {absent}.")
-  print(f"\nWritten to {path}.")
+  print(f"\nWritten to {out / METRICS} and, to look at and listen to, {out / REPORT}.")
 
 
-def _part(
-  step: int,
-  rows: dict[str, metrics.Row],
-  missing: dict[str, str],
-  names: list[str],
-  chunks: int,
-) -> dict[str, Any]:
+def _examples(of: Chunks, draws: np.ndarray) -> list[report.Example]:
+  identity = of.records.identity[of.chosen]
+  shown = [metrics.evenly(np.flatnonzero(identity == who), SHOWN) for who in np.unique(identity)]
+  return [
+    report.Example(
+      int(identity[i]), of.windows[i], np.asarray(of.records.faces[of.chosen[i]]), draws[:, i]
+    )
+    for i in np.concatenate(shown)
+  ]
+
+
+def _by_name(rows: dict[str, metrics.Row], names: list[str]) -> dict[str, Any]:
+  """The rows, with names in the place of labels."""
   named = {}
   for name, row in rows.items():
-    by_identity = {names[who]: value for who, value in row.by_identity.items()}
-    named[name] = dataclasses.asdict(row) | {"by_identity": by_identity}
-  return {"step": step, "chunks": chunks, "draws": DRAWS, "rows": named, "missing": missing}
-
-
-def _json(content: dict[str, Any]) -> str:
-  return json.dumps(content, indent=2) + "\n"
+    by_name = {
+      field: {names[who]: value for who, value in getattr(row, field).items()}
+      for field in ("by_identity", "intervals")
+    }
+    named[name] = dataclasses.asdict(row) | by_name
+  return named
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -5,27 +5,53 @@ of the wrong person are flawless; each of these fails another row (`tests/test_m
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
 from wav2pix_jax.dlib_faces import SAME_PERSON, Describe, Described
 from wav2pix_jax.identify import Identify
+from wav2pix_jax.vgg_face import Name
 
 TITLES = {  # of the rows, in the order of the table
   "identity_accuracy": "identity accuracy",
+  "vgg_face_accuracy": "identity accuracy, VGG-Face",
   "verified": "verified",
+  "retrieved_1": "speaker nearest",
+  "retrieved_5": "speaker among nearest 5",
+  "retrieved_10": "speaker among nearest 10",
   "landmarks": "landmarks found",
   "landmarks_strictly": "landmarks found, strictly",
   "frechet_distance": "Frechet distance (0 is best)",
+  "kernel_distance": "kernel distance (0 is best)",
   "mouth": "mouth opening, correlation",
   "feature_distance": "feature distance (0 is best)",
   "spread_of_chunks": "spread between chunks",
   "spread_of_draws": "spread between draws",
   "contrast": "contrast",
 }
-BY_DLIB = ("verified", "landmarks", "landmarks_strictly", "frechet_distance", "mouth")
+NEAREST = (1, 5, 10)  # real faces among which a drawn face's speaker is looked for
+BY_DLIB = (
+  *("verified", "retrieved_1", "retrieved_5", "retrieved_10", "landmarks", "landmarks_strictly"),
+  *("frechet_distance", "mouth"),
+)
+# Distances are 0 between equal faces, so what real faces reach is the distance to other real faces.
+DISTANCES = ("frechet_distance", "kernel_distance", "feature_distance")
+SHARES = (
+  *(
+    "identity_accuracy",
+    "vgg_face_accuracy",
+    "verified",
+    "retrieved_1",
+    "retrieved_5",
+    "retrieved_10",
+  ),
+  *("landmarks", "landmarks_strictly"),
+)
 PAIRED = 64  # faces of a speaker of which all pairs are compared, at most
+PERMUTATIONS = 1_000
+SEED = 0  # of faces drawn by chance, resamples and permutations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +64,7 @@ class Faces:
     logits: float32 [N, identities], of the classifier in `identify.py`.
     features: float32 [N, C], of the same.
     described: by dlib; None without it.
+    named: int32 [N], by VGG-Face; None without it.
   """
 
   pictures: np.ndarray
@@ -45,6 +72,7 @@ class Faces:
   logits: np.ndarray
   features: np.ndarray
   described: Described | None = None
+  named: np.ndarray | None = None
 
   def __getitem__(self, chosen: np.ndarray) -> "Faces":
     return Faces(
@@ -53,6 +81,7 @@ class Faces:
       self.logits[chosen],
       self.features[chosen],
       self.described and self.described[chosen],
+      None if self.named is None else self.named[chosen],
     )
 
 
@@ -63,14 +92,27 @@ class Row:
   Attributes:
     value: of the drawn faces.
     real: of real faces: the ceiling, or of a distance the floor.
-    chance: of drawing the most frequent person whatever is said; None where it has no meaning.
+    chance: of real training faces of the most frequent person, whatever is said.
     by_identity: value for each label, where it has a meaning.
+    interval: 95% of the values that other chunks would give; None where it was not asked for.
+    intervals: the same for each label.
+    p_value: share of permutations in which faces of other chunks go as well with the speech, where
+      that was tested.
   """
 
   value: float
   real: float
-  chance: float | None = None
+  chance: float
   by_identity: dict[int, float] = dataclasses.field(default_factory=dict)
+  interval: tuple[float, float] | None = None
+  intervals: dict[int, tuple[float, float]] = dataclasses.field(default_factory=dict)
+  p_value: float | None = None
+
+
+# A measure of chunks int [n], some of them more than once: the value, and that of each label.
+Measure = Callable[[np.ndarray], tuple[float, dict[int, float]]]
+# Of draws of all chunks.
+Maker = Callable[[Sequence[Faces]], Measure]
 
 
 def make_out(
@@ -78,6 +120,7 @@ def make_out(
   identity: np.ndarray,
   identify: Identify,
   describe: Describe | None = None,
+  name: Name | None = None,
   title: str = "",
 ) -> Faces:
   """Pictures, uint8 [N, S, S, 3], of people, int32 [N], with what is made of them.
@@ -87,25 +130,37 @@ def make_out(
     identity: who it is or ought to be.
     identify: the classifier of the dataset's people.
     describe: dlib, where it is wanted.
-    title: for dlib's progress bar.
+    name: VGG-Face, where it is wanted.
+    title: for their progress bars.
   """
   described = describe(pictures, title) if describe else None
-  return Faces(pictures, identity, *identify(pictures), described)
+  named = name(pictures, f"{title}, VGG-Face") if name else None
+  return Faces(pictures, identity, *identify(pictures), described, named)
 
 
-def measure(draws: Sequence[Faces], held_out: Faces, reference: Faces) -> dict[str, Row]:
+def measure(
+  draws: Sequence[Faces], held_out: Faces, reference: Faces, resamples: int = 0
+) -> dict[str, Row]:
   """All rows that these faces allow; those of dlib only where it described them.
+
+  Intervals are bootstrapped: each person's chunks are drawn anew, with replacement, and all draws
+  of a chunk go with it. Rows other than shares have a bias in resamples, which hold the same face
+  twice; their intervals are moved by it.
 
   Args:
     draws: the faces drawn from the same N chunks of speech, once or more.
     held_out: the N real faces that go with the speech.
     reference: real faces of the training split.
+    resamples: for the intervals; 0: none.
 
   Returns:
     identity_accuracy: share of drawn faces that the classifier gives to the right person.
+    vgg_face_accuracy: the same by VGG-Face (paper section 5).
     feature_distance: Frechet distance to the real faces of the same person in the classifier's
       features, a mean over people and over features. 0 is best. It rises with blur, noise, sameness
       and the wrong person alike; of the rows without dlib it is the one to choose by.
+    kernel_distance: squared maximum mean discrepancy to the real faces in the classifier's features
+      with the kernel (x y / C + 1)**3 (Binkowski et al. 2018), without bias; 0 is best.
     contrast: mean deviation of the pixels of a face, over that of real ones.
     spread_of_chunks: mean difference between faces of a speaker, over that of real ones.
     spread_of_draws: mean difference between draws of one chunk, over the same of real ones.
@@ -113,17 +168,31 @@ def measure(draws: Sequence[Faces], held_out: Faces, reference: Faces) -> dict[s
     landmarks_strictly: the same of the pictures as they are.
     verified: share whose embedding is nearest to the right person's centroid of real training
       faces, and as near as dlib takes for the same person.
+    retrieved_K: share whose K nearest real training faces, in dlib's embedding, hold the speaker.
     frechet_distance: in dlib's embedding, to the real faces; 0 is best.
     mouth: correlation between how far the mouth is open in drawn and in real faces of a person, by
       dlib's landmarks, a mean over people of three faces or more; 0 where a mouth does not follow
-      the speech.
+      the speech. Tested by permuting the real faces of each person.
     A row is left out where there are too few faces: a distance needs two of somebody.
   """
-  accuracy = _rated("identity_accuracy", draws, held_out, lambda faces: faces.logits.argmax(-1))
-  rows = accuracy | _feature_distance(draws, held_out, reference) | _contrast(draws, held_out)
-  rows |= _spreads(draws, held_out)
-  if held_out.described:
-    rows |= _described_rows(draws, held_out, reference)
+  chunks = np.arange(len(held_out.identity))
+  by_chance = _by_chance(held_out, reference, len(draws))
+  peers = _peers(held_out, reference)
+  rows = {}
+  for name, make in _makers(held_out, reference, len(draws)).items():
+    measured = make(draws)
+    value, by_identity = measured(chunks)
+    if name == "spread_of_draws":
+      real = 1.0  # two real faces
+    else:
+      real, _ = make([peers if name in DISTANCES else held_out])(chunks)
+    chance, _ = make(by_chance)(chunks)
+    row = Row(value, real, chance, by_identity)
+    if resamples:
+      row = _with_intervals(row, measured, held_out.identity, resamples, name in SHARES)
+    if name == "mouth":
+      row = dataclasses.replace(row, chance=0.0, p_value=_p_value(draws, held_out))
+    rows[name] = row
   return rows
 
 
@@ -134,14 +203,17 @@ def table(rows: dict[str, Row], names: Sequence[str]) -> str:
     rows: by name.
     names: of the identities; the columns name those who do best and worst, or both of two.
   """
-  lines = [f"{'':30}{'drawn':>8}{'real':>8}{'chance':>8}  by person"]
+  lines = [f"{'':30}{'drawn':>8}  {'95%':14}{'real':>8}{'chance':>8}  by person"]
   for name, title in TITLES.items():
     if row := rows.get(name):
-      chance = "" if row.chance is None else f"{row.chance:.3f}"
+      low, high = row.interval or (np.nan, np.nan)
+      interval = f"{low:.3f} to {high:.3f}" if row.interval else ""
       by_person = sorted((value, names[who]) for who, value in row.by_identity.items())
       ends = by_person if len(by_person) <= 2 else [by_person[0], by_person[-1]]
       people = " to ".join(f"{value:.3f} ({who})" for value, who in ends)
-      lines.append(f"{title:30}{row.value:8.3f}{row.real:8.3f}{chance:>8}  {people}".rstrip())
+      p = "" if row.p_value is None else f"  p = {row.p_value:.3f}"
+      figures = f"{row.value:8.3f}  {interval:14}{row.real:8.3f}{row.chance:8.3f}"
+      lines.append(f"{title:30}{figures}  {people}{p}".rstrip())
   return "\n".join(lines)
 
 
@@ -161,7 +233,7 @@ def warnings(rows: dict[str, Row]) -> list[str]:
       "real ones. Try loss.energy_score with dropout on the embedding (model.dropout_embedding)."
     )
   named = rows["identity_accuracy"]
-  if named.chance is not None and named.value < named.chance + 0.25 * (named.real - named.chance):
+  if named.value < named.chance + 0.25 * (named.real - named.chance):
     said.append(
       f"the faces ignore the speech: {named.value:.0%} show the right person, and always drawing "
       f"the same one would give {named.chance:.0%}. Look at classifier_accuracy: if that is low "
@@ -173,125 +245,268 @@ def warnings(rows: dict[str, Row]) -> list[str]:
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
   """Squared Frechet distance between Gaussians fitted to samples [N, C] and [M, C]; N, M > 1."""
   a, b = a.astype(np.float64), b.astype(np.float64)
-  covariance_a, covariance_b = np.cov(a.T), np.cov(b.T)
-  values, vectors = np.linalg.eigh(covariance_a)
-  root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
-  between = np.sqrt(np.linalg.eigvalsh(root @ covariance_b @ root).clip(0)).sum()
   shift = np.square(a.mean(0) - b.mean(0)).sum()
-  return float(shift + np.trace(covariance_a) + np.trace(covariance_b) - 2 * between)
+  a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b))
+  # The trace of the root of the covariances' product is the sum of the singular values of a b^T.
+  root_a, root_b = (np.asarray(np.linalg.qr(x, mode="r")) for x in (a, b))
+  between = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+  return float(shift + np.square(a).sum() + np.square(b).sum() - 2 * between)
 
 
-def _rated(
-  name: str, draws: Sequence[Faces], held_out: Faces, named: Callable[[Faces], np.ndarray]
-) -> dict[str, Row]:
-  """A row of how often faces are given to the right person."""
-  right = np.stack([named(faces) == faces.identity for faces in draws])
-  counts = np.bincount(held_out.identity)
-  return {
-    name: Row(
-      float(right.mean()),
-      float((named(held_out) == held_out.identity).mean()),
-      float(counts.max() / counts.sum()),
-      {who: float(right[:, held_out.identity == who].mean()) for who in _people(held_out, 1)},
-    )
+def evenly(indices: np.ndarray, count: int) -> np.ndarray:
+  """Up to `count` of the indices, spread evenly."""
+  return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
+
+
+def _makers(held_out: Faces, reference: Faces, draws: int) -> dict[str, Maker]:
+  """What can be measured of so many draws, by name."""
+
+  def share(right: Callable[[Faces], np.ndarray]) -> Maker:
+    return functools.partial(_share, held_out, right)
+
+  makers: dict[str, Maker] = {
+    "identity_accuracy": share(lambda faces: faces.logits.argmax(-1) == faces.identity),
+    "contrast": functools.partial(_contrast, held_out),
   }
+  several = _people(held_out, 2)
+  compared = [who for who in several if (reference.identity == who).sum() > 1]
+  if compared:
+    makers["feature_distance"] = functools.partial(_feature_distance, held_out, compared)
+  if len(held_out.identity) > 1:
+    makers["kernel_distance"] = functools.partial(_kernel_distance, held_out)
+  varied = [who for who in several if np.ptp(held_out.pictures[held_out.identity == who], 0).any()]
+  if varied:
+    makers["spread_of_chunks"] = functools.partial(_spread_of_chunks, held_out, varied)
+  if varied and draws > 1:
+    makers["spread_of_draws"] = functools.partial(_spread_of_draws, held_out, varied)
+  if held_out.named is not None:
+    makers["vgg_face_accuracy"] = share(_rightly_named)
+  if held_out.described:
+    makers |= {
+      "landmarks": share(lambda faces: _described(faces).found),
+      "landmarks_strictly": share(lambda faces: _described(faces).found_strictly),
+      "verified": share(functools.partial(_verified, reference)),
+    }
+    for count in NEAREST:
+      makers[f"retrieved_{count}"] = share(functools.partial(_retrieved, reference, count))
+    if len(held_out.identity) > 1:
+      makers["frechet_distance"] = functools.partial(_frechet_distance, held_out)
+    if len(_people(held_out, 3)):
+      makers["mouth"] = functools.partial(_mouth, held_out)
+  return makers
 
 
-def _feature_distance(draws: Sequence[Faces], held_out: Faces, reference: Faces) -> dict[str, Row]:
-  people = [who for who in _people(held_out, 2) if (reference.identity == who).sum() > 1]
-  if not people:
-    return {}
-  same_count = reference[_same_count(reference.identity, held_out.identity)]
+def _share(
+  held_out: Faces, right: Callable[[Faces], np.ndarray], draws: Sequence[Faces]
+) -> Measure:
+  rightly = np.mean([right(faces) for faces in draws], 0)
 
-  def distance(faces: Faces, who: int) -> float:
-    features = (x.features[x.identity == who] for x in (faces, held_out))
-    return frechet(*features) / held_out.features.shape[1]
+  def measure(chunks):
+    of_whom = held_out.identity[chunks]
+    by_identity = {int(who): _mean(rightly[chunks[of_whom == who]]) for who in np.unique(of_whom)}
+    return _mean(rightly[chunks]), by_identity
 
-  by_identity = {who: _mean(distance(faces, who) for faces in draws) for who in people}
-  real = _mean(distance(same_count, who) for who in people)
-  return {"feature_distance": Row(_mean(by_identity.values()), real, None, by_identity)}
+  return measure
 
 
-def _contrast(draws: Sequence[Faces], held_out: Faces) -> dict[str, Row]:
-  def deviation(faces: Faces) -> float:
-    return float(faces.pictures.std((1, 2, 3)).mean())
-
-  return {"contrast": Row(_mean(map(deviation, draws)) / deviation(held_out), 1.0)}
+def _rightly_named(faces: Faces) -> np.ndarray:
+  assert faces.named is not None
+  return faces.named == faces.identity
 
 
-def _spreads(draws: Sequence[Faces], held_out: Faces) -> dict[str, Row]:
-  of_chunks, of_draws = {}, {}
-  for who in _people(held_out, 2):
-    chosen = np.flatnonzero(held_out.identity == who)
-    chosen = chosen[np.linspace(0, len(chosen) - 1, min(PAIRED, len(chosen))).astype(int)]
-    real = _differences(held_out.pictures[chosen])
-    if real:
-      drawn = np.stack([faces.pictures[chosen] for faces in draws], 1)
-      of_chunks[who] = _mean(map(_differences, drawn.swapaxes(0, 1))) / real
-      of_draws[who] = _mean(map(_differences, drawn)) / real
-  rows = {}
-  if of_chunks:
-    rows["spread_of_chunks"] = Row(_mean(of_chunks.values()), 1.0, None, of_chunks)
-    if len(draws) > 1:
-      rows["spread_of_draws"] = Row(_mean(of_draws.values()), 1.0, None, of_draws)
-  return rows
-
-
-def _described_rows(draws: Sequence[Faces], held_out: Faces, reference: Faces) -> dict[str, Row]:
-  def found(faces: Faces, how: str) -> float:
-    return float(getattr(faces.described, how).mean())
-
-  rows = {
-    name: Row(_mean(found(faces, how) for faces in draws), found(held_out, how))
-    for name, how in (("landmarks", "found"), ("landmarks_strictly", "found_strictly"))
-  }
+def _verified(reference: Faces, faces: Faces) -> np.ndarray:
   people = _people(reference, 1)
-  centroids = np.stack([_embedding(reference)[reference.identity == who].mean(0) for who in people])
-
-  def nearest(faces: Faces) -> np.ndarray:
-    distances = np.linalg.norm(_embedding(faces)[:, None] - centroids, axis=-1)
-    nobody = -1
-    return np.where(distances.min(1) <= SAME_PERSON, people[distances.argmin(1)], nobody)
-
-  rows |= _rated("verified", draws, held_out, nearest)
-  rows |= _mouth(draws, held_out)
-  same_count = _same_count(reference.identity, held_out.identity)
-  if len(held_out.identity) > 1 and len(same_count) > 1:
-    real, other = _embedding(held_out), _embedding(reference)[same_count]
-    distance = _mean(frechet(_embedding(faces), real) for faces in draws)
-    rows["frechet_distance"] = Row(distance, frechet(other, real))
-  return rows
+  known = _described(reference).embedding
+  centroids = np.stack([known[reference.identity == who].mean(0) for who in people])
+  distances = _distances(_described(faces).embedding, centroids)
+  right = people[distances.argmin(1)] == faces.identity
+  return right & (distances.min(1) <= SAME_PERSON)
 
 
-def _mouth(draws: Sequence[Faces], held_out: Faces) -> dict[str, Row]:
-  def openings(faces: Faces, who: int) -> np.ndarray:
-    assert faces.described
-    return faces.described.mouth[held_out.identity == who]
+def _retrieved(reference: Faces, count: int, faces: Faces) -> np.ndarray:
+  distances = _distances(_described(faces).embedding, _described(reference).embedding)
+  nearest = np.argsort(distances, axis=1, kind="stable")[:, :count]
+  return (reference.identity[nearest] == faces.identity[:, None]).any(1)
+
+
+def _contrast(held_out: Faces, draws: Sequence[Faces]) -> Measure:
+  def deviations(faces: Faces) -> np.ndarray:
+    return faces.pictures.std((1, 2, 3))
+
+  real, drawn = deviations(held_out), np.mean([deviations(faces) for faces in draws], 0)
+
+  def measure(chunks):
+    return float(drawn[chunks].mean() / real[chunks].mean()), {}
+
+  return measure
+
+
+def _feature_distance(held_out: Faces, people: Sequence[int], draws: Sequence[Faces]) -> Measure:
+  def distance(faces: Faces, chunks: np.ndarray) -> float:
+    both = faces.features[chunks], held_out.features[chunks]
+    return frechet(*both) / held_out.features.shape[1]
+
+  def measure(chunks):
+    of_whom = held_out.identity[chunks]
+    by_identity = {
+      int(who): _mean(distance(faces, chunks[of_whom == who]) for faces in draws) for who in people
+    }
+    return _mean(by_identity.values()), by_identity
+
+  return measure
+
+
+def _frechet_distance(held_out: Faces, draws: Sequence[Faces]) -> Measure:
+  real = _described(held_out).embedding
+
+  def measure(chunks):
+    drawn = (_described(faces).embedding[chunks] for faces in draws)
+    return _mean(frechet(embedding, real[chunks]) for embedding in drawn), {}
+
+  return measure
+
+
+def _kernel_distance(held_out: Faces, draws: Sequence[Faces]) -> Measure:
+  def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a.astype(np.float64) @ b.T.astype(np.float64) / a.shape[1] + 1) ** 3
+
+  real = held_out.features
+  # For each pair of chunks, what it adds to the distance.
+  terms = np.mean(
+    [
+      kernel(faces.features, faces.features) + kernel(real, real) - 2 * kernel(faces.features, real)
+      for faces in draws
+    ],
+    0,
+  )
+  return lambda chunks: (_over_pairs(terms, chunks), {})
+
+
+def _spread_of_chunks(held_out: Faces, people: Sequence[int], draws: Sequence[Faces]) -> Measure:
+  paired = {who: evenly(np.flatnonzero(held_out.identity == who), PAIRED) for who in people}
+  real = {who: _differences(held_out.pictures[paired[who]]) for who in people}
+  drawn = {
+    who: np.mean([_differences(faces.pictures[paired[who]]) for faces in draws], 0)
+    for who in people
+  }
+
+  def measure(chunks):
+    by_identity = {}
+    for who in people:
+      places = {chunk: place for place, chunk in enumerate(paired[who])}
+      chosen = np.array([places[chunk] for chunk in chunks if chunk in places], int)
+      by_identity[int(who)] = _over_pairs(drawn[who], chosen) / _over_pairs(real[who], chosen)
+    return float(np.nanmean(list(by_identity.values()))), by_identity
+
+  return measure
+
+
+def _spread_of_draws(held_out: Faces, people: Sequence[int], draws: Sequence[Faces]) -> Measure:
+  pictures = np.stack([faces.pictures for faces in draws], 1)
+  drawn = np.array([_over_pairs(_differences(one), np.arange(len(draws))) for one in pictures])
+  real = {}
+  for who in people:
+    paired = evenly(np.flatnonzero(held_out.identity == who), PAIRED)
+    real[who] = _over_pairs(_differences(held_out.pictures[paired]), np.arange(len(paired)))
+
+  def measure(chunks):
+    of_whom = held_out.identity[chunks]
+    by_identity = {int(who): _mean(drawn[chunks[of_whom == who]]) / real[who] for who in people}
+    return _mean(by_identity.values()), by_identity
+
+  return measure
+
+
+def _mouth(held_out: Faces, draws: Sequence[Faces]) -> Measure:
+  real, drawn = _mouths([held_out])[0], _mouths(draws)
+  people = _people(held_out, 3)
+
+  def measure(chunks):
+    return _following(real[chunks], drawn[:, chunks], held_out.identity[chunks], people)
+
+  return measure
+
+
+def _p_value(draws: Sequence[Faces], held_out: Faces) -> float:
+  """Share of `PERMUTATIONS` of each person's real faces that go as well with the drawn mouths."""
+  rng = np.random.default_rng(SEED)
+  real, drawn = _mouths([held_out])[0], _mouths(draws)
+  compared = drawn, held_out.identity, _people(held_out, 3)
+  observed, _ = _following(real, *compared)
+  at_least = 0
+  for _ in range(PERMUTATIONS):
+    shuffled = rng.permutation(len(real))
+    shuffled = shuffled[np.argsort(held_out.identity[shuffled], kind="stable")]
+    permuted = np.empty_like(real)
+    permuted[np.argsort(held_out.identity, kind="stable")] = real[shuffled]
+    at_least += _following(permuted, *compared)[0] >= observed
+  return (at_least + 1) / (PERMUTATIONS + 1)
+
+
+def _mouths(draws: Sequence[Faces]) -> np.ndarray:
+  return np.stack([_described(faces).mouth for faces in draws])
+
+
+def _following(
+  real: np.ndarray, drawn: np.ndarray, identity: np.ndarray, people: np.ndarray
+) -> tuple[float, dict[int, float]]:
+  """Correlation of mouths [n] and [draws, n], for each of the people, and its mean."""
 
   def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
 
-  by_identity = {
-    who: _mean(correlation(openings(held_out, who), openings(faces, who)) for faces in draws)
-    for who in _people(held_out, 3)
-  }
-  return {"mouth": Row(_mean(by_identity.values()), 1.0, 0.0, by_identity)} if by_identity else {}
+  by_identity = {}
+  for who in people:
+    own = identity == who
+    by_identity[int(who)] = _mean(correlation(real[own], mouths[own]) for mouths in drawn)
+  return _mean(by_identity.values()), by_identity
 
 
-def _embedding(faces: Faces) -> np.ndarray:
+def _with_intervals(
+  row: Row, measure: Measure, identity: np.ndarray, resamples: int, unbiased: bool
+) -> Row:
+  rng = np.random.default_rng(SEED)
+  people = [np.flatnonzero(identity == who) for who in np.unique(identity)]
+  values: list[float] = []
+  by_identity: dict[int, list[float]] = {who: [] for who in row.by_identity}
+  for _ in range(resamples):
+    value, of_people = measure(np.concatenate([rng.choice(own, len(own)) for own in people]))
+    values.append(value)
+    for who, one in of_people.items():
+      by_identity[who].append(one)
+
+  def interval(value: float, resampled: list[float]) -> tuple[float, float]:
+    low, high = np.nanquantile(resampled, [0.025, 0.975])
+    bias = 0.0 if unbiased else np.nanmean(resampled) - value
+    return float(low - bias), float(high - bias)
+
+  intervals = {who: interval(row.by_identity[who], by_identity[who]) for who in by_identity}
+  return dataclasses.replace(row, interval=interval(row.value, values), intervals=intervals)
+
+
+def _by_chance(held_out: Faces, reference: Faces, draws: int) -> list[Faces]:
+  """Draws of one who does not listen: real training faces of the most frequent person."""
+  rng = np.random.default_rng(SEED)
+  pool = np.flatnonzero(reference.identity == np.bincount(held_out.identity).argmax())
+  pool = pool if len(pool) else np.arange(len(reference.identity))
+  drawn = [reference[rng.choice(pool, len(held_out.identity))] for _ in range(draws)]
+  return [dataclasses.replace(faces, identity=held_out.identity) for faces in drawn]
+
+
+def _peers(held_out: Faces, reference: Faces) -> Faces:
+  """For each real face another one, of the same person where there is one."""
+  chosen = np.zeros(len(held_out.identity), int)
+  for who in np.unique(held_out.identity):
+    of_person = np.flatnonzero(reference.identity == who)
+    pool = of_person if len(of_person) else np.arange(len(reference.identity))
+    own = np.flatnonzero(held_out.identity == who)
+    chosen[own] = np.resize(evenly(pool, len(own)), len(own))
+  return reference[chosen]
+
+
+def _described(faces: Faces) -> Described:
   assert faces.described
-  return faces.described.embedding
-
-
-def _same_count(pool: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-  """Indices into labels `pool`, of each person as many as in `wanted`, or all that there are."""
-  chosen = []
-  for who, count in zip(*np.unique(wanted, return_counts=True), strict=True):
-    of_person = np.flatnonzero(pool == who)
-    if len(of_person):
-      evenly = np.linspace(0, len(of_person) - 1, min(count, len(of_person)))
-      chosen.append(of_person[evenly.round().astype(int)])
-  return np.concatenate(chosen) if chosen else np.zeros(0, int)
+  return faces.described
 
 
 def _people(faces: Faces, least: int) -> np.ndarray:
@@ -299,11 +514,21 @@ def _people(faces: Faces, least: int) -> np.ndarray:
   return np.flatnonzero(np.bincount(faces.identity) >= least)
 
 
-def _differences(pictures: np.ndarray) -> float:
-  """Mean absolute difference over all pairs of pictures [N, S, S, 3], in gray levels."""
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """Between vectors [N, C] and [M, C]: [N, M]."""
+  return np.linalg.norm(a[:, None] - b, axis=-1)
+
+
+def _differences(pictures: np.ndarray) -> np.ndarray:
+  """Mean absolute difference of all pairs of pictures [N, S, S, 3], in gray levels: [N, N]."""
   pictures = pictures.astype(np.float32)
-  pairs = [np.abs(pictures[i + 1 :] - one).mean((1, 2, 3)) for i, one in enumerate(pictures[:-1])]
-  return float(np.concatenate(pairs).mean()) if pairs else 0.0
+  return np.stack([np.abs(pictures - one).mean((1, 2, 3)) for one in pictures])
+
+
+def _over_pairs(matrix: np.ndarray, chosen: np.ndarray) -> float:
+  """Mean of a matrix [N, N] over pairs of chosen indices that differ; NaN where none do."""
+  differ = chosen[:, None] != chosen
+  return float(matrix[np.ix_(chosen, chosen)][differ].mean()) if differ.any() else np.nan
 
 
 def _mean(values: Iterable[float]) -> float:

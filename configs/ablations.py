@@ -1,0 +1,57 @@
+"""What the paper asks, and what each part of the recipe is worth: runs that differ in one thing.
+
+python main.py --mode=ablate --config=configs/ablations.py
+
+In small, `demo`'s networks for 600 steps, so that two cores fill the table in an hour. In full:
+--config.config=configs/base.py --config.flags="('image_size=128',)", on a GPU.
+"""
+
+from ml_collections import ConfigDict
+
+NOISES = ("white:10", "white:0", "music:0", "babble:0", "silence")
+
+
+def get_config() -> ConfigDict:
+  """What `ablate` runs, locked."""
+  config = ConfigDict()
+  config.config = "configs/demo.py"  # of each run that does not name its own
+  config.flags = ("num_steps=600", "log_every=100", "eval_every=600", "save_every=600")  # of all
+  config.split = "test"  # whose speech is drawn from
+  config.seeds = 2  # of the first run, and of those whose intervals overlap with its
+  config.runs = runs = ConfigDict()
+  runs.base = _run("as it is: 1000 ms, 64 px", noises=NOISES)
+  runs.ms_700 = _run("700 ms", "dataset.window_samples=11_200")
+  runs.ms_300 = _run("300 ms", "dataset.window_samples=4_800")
+  runs.px_128 = _run("128 px", "image_size=128")
+  runs.paper = _run("paper.py", *_demo_in(), config="configs/paper.py")
+  runs.release = _run("release.py", *_demo_in(), config="configs/release.py")
+  runs.no_adversarial = _run("without D's scores", "loss.adversarial=0.0")
+  runs.no_mismatched = _run("without mismatched faces", "loss.mismatched=0.0")
+  runs.no_features = _run("without feature matching", "loss.feature_matching=0.0")
+  runs.no_pixels = _run("without L1 and energy score", "loss.l1=0.0")
+  runs.no_energy = _run("L1 without energy score", "loss.energy_score=False")
+  runs.no_softmax = _run("without auxiliary softmax", "loss.softmax=0.0")
+  runs.g_spectral = _run("spectral norm in G, too", "model.generator_spectral_norm=True")
+  runs.d_plain = _run(
+    "no spectral norm in D",
+    "model.discriminator_spectral_norm=False",
+    "model.discriminator_last_spectral_norm=False",
+  )
+  runs.distort = _run("trained on distorted speech", "dataset.distort=True", noises=NOISES)
+  return config.lock()
+
+
+def _run(title: str, *flags: str, config: str = "", noises: tuple[str, ...] = ()) -> ConfigDict:
+  return ConfigDict({"title": title, "flags": flags, "config": config, "noises": noises})
+
+
+def _demo_in() -> tuple[str, ...]:
+  """What makes another recipe as small as `demo`, on its speakers."""
+  return (
+    "dataset.name=synthetic",
+    "image_size=64",
+    "batch_size=16",
+    "model.encoder_widths=(16,32,64,128,256,512)",
+    "model.generator_width=32",
+    "model.discriminator_width=32",
+  )

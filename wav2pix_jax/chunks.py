@@ -1,0 +1,84 @@
+"""What a run is judged by: chunks of speech, spread over a split, and faces drawn from them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wav2pix_jax import audio, checkpoint, data, generate, noise, run_info, schema
+from wav2pix_jax.errors import UserError
+from wav2pix_jax.noise import Noise
+
+DRAWS = 3  # of each chunk
+MOST, REFERENCE = 200, 400  # chunks of the split, and real faces of the training split, at most
+SEED = 0  # of the drawings, and of noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+  """Chunks of a split's speech, and the real faces that drawn ones are compared with.
+
+  Attributes:
+    builder: of the dataset.
+    config: of the run.
+    split: of the dataset.
+    names: of its identities.
+    records: of the split.
+    chosen: int [N], the records whose speech is drawn from.
+    windows: int16 [N, T], that speech.
+    noise: in it; None where it is as recorded.
+    training: of the training split.
+    reference: int [M], the training records to compare with, none of them chosen.
+  """
+
+  builder: Any
+  config: Any
+  split: str
+  names: list[str]
+  records: data.Records
+  chosen: np.ndarray
+  windows: np.ndarray
+  noise: Noise | None
+  training: data.Records
+  reference: np.ndarray
+
+  @property
+  def title(self) -> str:
+    """The split, and the noise if there is any."""
+    return f"{self.split}, {self.noise}" if self.noise else self.split
+
+
+def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -> Chunks:
+  """Those by which a run is judged, from its dataset.
+
+  Raises:
+    UserError: no such split, or the dataset is not the one that the run learned from.
+  """
+  builder = data.prepare(config.dataset)
+  if split not in builder.info.splits:
+    splits = ", ".join(sorted(builder.info.splits))
+    raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
+  names, size = data.identity_names(builder), config.image_size
+  records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
+  run_info.identities(workdir, names)
+  run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
+  chosen = data.evenly(records, MOST)
+  reference = data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None)
+  windows = data.centred_windows(records, config.dataset.window_samples, chosen)
+  if added:
+    identity = records.identity[chosen]
+    voices = [windows[identity != who] for who in identity]
+    windows = noise.add(windows, added, voices, SEED)
+  return Chunks(builder, config, split, names, records, chosen, windows, added, training, reference)
+
+
+def draw(run: checkpoint.Run, of: Chunks, draws: int = DRAWS) -> np.ndarray:
+  """Faces from the chosen chunks: uint8 [draws, N, S, S, 3]."""
+  speech = audio.condition(of.windows, of.config.dataset.audio_steps)
+  draw_all = generate.drawer(run.nets.generator)
+  drawn = []
+  for number in range(draws):
+    keys = [generate.key(SEED, of.split, int(record), number) for record in of.chosen]
+    drawn.append(draw_all(run.state.drawing, speech, keys)[0])
+  return np.stack(drawn)
