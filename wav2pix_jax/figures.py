@@ -75,7 +75,7 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
       continue
     figure, caption = made
     caption = f"Figure {number}. {caption} Step {first.step} of {workdir}; {seeds}."
-    figure.text(0.01, 0.005, caption, fontsize=6, wrap=True)
+    figure.text(0.01, 0.1 / figure.get_figheight(), caption, fontsize=6, wrap=True)
     for suffix in ("png", "pdf"):
       path = out / f"figure_{number}.{suffix}"
       with writing(path):
@@ -125,9 +125,9 @@ def _landmarks(run: Drawn) -> tuple[Any, str] | None:
   figure = _grid([faces], [""], inches=2.2)
   for axes, points, found in zip(figure.axes, described.landmarks, described.found, strict=False):
     if found:
-      axes.scatter(*points.T, s=1.5, color="lime", linewidths=0)
+      axes.scatter(*points.T, s=3, color="lime", linewidths=0)
       for number, (x, y) in enumerate(points, 1):
-        axes.text(x, y, number, fontsize=3, color="yellow", clip_on=True)
+        axes.text(x, y, number, fontsize=4, color="yellow", clip_on=True)
   return figure, (
     f"The 68 landmarks of Kazemi and Sullivan, found in {described.found.sum()} of {len(faces)} "
     f"faces drawn from {run.of.split} speech."
@@ -171,6 +171,7 @@ def _grid(rows: Sequence[np.ndarray], labels: Sequence[str], inches: float = INC
   for line, faces, label in zip(grid, rows, labels, strict=True):
     for axes, face in zip(line, faces, strict=False):
       axes.imshow(face, interpolation="bilinear")
+      axes.autoscale(False)  # landmarks may lie outside
     line[0].text(
       -0.06, 0.5, label, transform=line[0].transAxes, ha="right", va="center", fontsize=7
     )
