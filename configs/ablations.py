@@ -2,7 +2,8 @@
 
 python main.py --mode=ablate --config=configs/ablations.py
 
-In small, `demo`'s networks for 600 steps, so that two cores fill the table in an hour. In full:
+In small, `demo`'s networks for 600 steps: on two cores a row takes some four minutes and each noise
+two more, most of it dlib's look at the faces. In full:
 --config.config=configs/base.py --config.flags="('image_size=128',)", on a GPU.
 """
 
