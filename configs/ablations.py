@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
   config.flags = ("num_steps=600", "log_every=100", "eval_every=600", "save_every=600")  # of all
   config.split = "test"  # whose speech is drawn from
   config.seeds = 2  # of the first run, and of those whose intervals overlap with its
-  config.runs = runs = ConfigDict()
+  config.runs = runs = ConfigDict(sort_keys=False)  # a row each, in this order
   runs.base = _run("as it is: 1000 ms, 64 px", noises=NOISES)
   runs.ms_700 = _run("700 ms", "dataset.window_samples=11_200")
   runs.ms_300 = _run("300 ms", "dataset.window_samples=4_800")
