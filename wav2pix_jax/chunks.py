@@ -67,9 +67,7 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
   reference = data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None)
   windows = data.centred_windows(records, config.dataset.window_samples, chosen)
   if added:
-    identity = records.identity[chosen]
-    voices = [windows[identity != who] for who in identity]
-    windows = noise.add(windows, added, voices, SEED)
+    windows = noise.add(windows, added, records.identity[chosen], SEED)
   return Chunks(builder, config, split, names, records, chosen, windows, added, training, reference)
 
 

@@ -49,7 +49,7 @@ def parse(text: str) -> Noise:
   )
 
 
-def add(windows: np.ndarray, noise: Noise, voices: list[np.ndarray], seed: int) -> np.ndarray:
+def add(windows: np.ndarray, noise: Noise, speakers: np.ndarray, seed: int) -> np.ndarray:
   """Windows of speech, int16 [N, T], with noise: int16 [N, T].
 
   Where the sum is louder than 16 bits can be, it is turned down as a whole.
@@ -57,8 +57,11 @@ def add(windows: np.ndarray, noise: Noise, voices: list[np.ndarray], seed: int) 
   Args:
     windows: of speech.
     noise: to add.
-    voices: for each window, windows int16 [M, T] of others, M at least 1; of a babble only.
+    speakers: int [N]; a babble is of others among them.
     seed: the same for the same noise.
+
+  Raises:
+    UserError: a babble, and all are one speaker.
   """
   if noise.kind == "silence":
     return np.zeros_like(windows)
@@ -69,7 +72,10 @@ def add(windows: np.ndarray, noise: Noise, voices: list[np.ndarray], seed: int) 
     elif noise.kind == "music":
       added = _music(len(window), rng)
     else:
-      added = voices[i][rng.integers(len(voices[i]), size=TALKING)].sum(0, dtype=np.float64)
+      others = np.flatnonzero(speakers != speakers[i])
+      if not len(others):
+        raise UserError(f"--noise={noise.kind} needs the voices of others, and there is one only.")
+      added = windows[rng.choice(others, TALKING)].sum(0, dtype=np.float64)
     power = np.mean(np.square(window, dtype=np.float64))
     loudness = np.sqrt(power / max(np.mean(np.square(added)), 1e-9) / 10 ** (noise.decibels / 10))
     mixed = window + loudness * added
