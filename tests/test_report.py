@@ -46,7 +46,7 @@ def test_the_page_holds_all_that_it_shows(page):
     assert len(example["drawn"]) == 2
   (part,) = data["parts"]
   assert part["missing"] == [["no dlib", ["verified"]]]
-  assert part["rows"][0]["by_identity"] == [[0, 1.0, [1.0, 1.0]], [1, 0.5, [0.2, 0.8]]]
+  assert part["rows"][0]["by_identity"] == {"ada": 1.0, PEOPLE[1]: 0.5}
 
 
 def test_in_a_browser_figures_are_seen_and_a_click_is_heard(page, tmp_path):
@@ -69,6 +69,8 @@ def test_in_a_browser_figures_are_seen_and_a_click_is_heard(page, tmp_path):
     assert "0.750" in table
     assert "0.600 to 0.900" in table
     assert PEOPLE[1] in opened.inner_text("#people")
+    opened.click("summary")
+    assert "0.200 to 0.800" in opened.inner_text("details")
     assert opened.locator("#people button").count() == 3
     opened.click("#people button >> nth=2")
     opened.wait_for_function("document.getElementById('player').currentTime > 0.1")

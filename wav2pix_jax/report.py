@@ -52,7 +52,7 @@ def page(
     "title": title,
     "about": about,
     "people": list(names),
-    "parts": [_part(split, part, names) for split, part in parts.items()],
+    "parts": [_part(split, part) for split, part in parts.items()],
     "examples": [
       {
         "who": example.identity,
@@ -68,17 +68,12 @@ def page(
   return TEMPLATE.read_text().replace(PLACE, content)
 
 
-def _part(split: str, part: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-  number = {name: who for who, name in enumerate(names)}
-  rows = []
-  for name in (name for name in metrics.TITLES if name in part["rows"]):
-    row = part["rows"][name]
-    by_identity = [
-      [number[person], value, row.get("intervals", {}).get(person)]
-      for person, value in row["by_identity"].items()
-    ]
-    kind = {"title": metrics.TITLES[name], "share": name in metrics.SHARES}
-    rows.append(row | kind | {"by_identity": by_identity})
+def _part(split: str, part: Mapping[str, Any]) -> dict[str, Any]:
+  rows = [
+    part["rows"][name] | {"title": title, "share": name in metrics.SHARES}
+    for name, title in metrics.TITLES.items()
+    if name in part["rows"]
+  ]
   reasons: dict[str, list[str]] = {}
   for name, reason in part["missing"].items():
     reasons.setdefault(reason, []).append(metrics.TITLES[name])
