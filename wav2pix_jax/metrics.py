@@ -32,23 +32,12 @@ TITLES = {  # of the rows, in the order of the table
   "contrast": "contrast",
 }
 NEAREST = (1, 5, 10)  # real faces among which a drawn face's speaker is looked for
-BY_DLIB = (
-  *("verified", "retrieved_1", "retrieved_5", "retrieved_10", "landmarks", "landmarks_strictly"),
-  *("frechet_distance", "mouth"),
-)
+_RETRIEVED = tuple(f"retrieved_{count}" for count in NEAREST)
+_LANDMARKS = "landmarks", "landmarks_strictly"
+BY_DLIB = ("verified", *_RETRIEVED, *_LANDMARKS, "frechet_distance", "mouth")
 # Distances are 0 between equal faces, so what real faces reach is the distance to other real faces.
 DISTANCES = ("frechet_distance", "kernel_distance", "feature_distance")
-SHARES = (
-  *(
-    "identity_accuracy",
-    "vgg_face_accuracy",
-    "verified",
-    "retrieved_1",
-    "retrieved_5",
-    "retrieved_10",
-  ),
-  *("landmarks", "landmarks_strictly"),
-)
+SHARES = ("identity_accuracy", "vgg_face_accuracy", "verified", *_RETRIEVED, *_LANDMARKS)
 PAIRED = 64  # faces of a speaker of which all pairs are compared, at most
 PERMUTATIONS = 1_000
 SEED = 0  # of faces drawn by chance, resamples and permutations
@@ -206,8 +195,7 @@ def table(rows: dict[str, Row], names: Sequence[str]) -> str:
   lines = [f"{'':30}{'drawn':>8}  {'95%':14}{'real':>8}{'chance':>8}  by person"]
   for name, title in TITLES.items():
     if row := rows.get(name):
-      low, high = row.interval or (np.nan, np.nan)
-      interval = f"{low:.3f} to {high:.3f}" if row.interval else ""
+      interval = " to ".join(f"{end:.3f}" for end in row.interval or ())
       by_person = sorted((value, names[who]) for who, value in row.by_identity.items())
       ends = by_person if len(by_person) <= 2 else [by_person[0], by_person[-1]]
       people = " to ".join(f"{value:.3f} ({who})" for value, who in ends)
@@ -389,12 +377,12 @@ def _spread_of_chunks(held_out: Faces, people: Sequence[int], draws: Sequence[Fa
     who: np.mean([_differences(faces.pictures[paired[who]]) for faces in draws], 0)
     for who in people
   }
+  places = {who: {chunk: i for i, chunk in enumerate(paired[who])} for who in people}
 
   def measure(chunks):
     by_identity = {}
     for who in people:
-      places = {chunk: place for place, chunk in enumerate(paired[who])}
-      chosen = np.array([places[chunk] for chunk in chunks if chunk in places], int)
+      chosen = np.array([places[who][chunk] for chunk in chunks if chunk in places[who]], int)
       by_identity[int(who)] = _over_pairs(drawn[who], chosen) / _over_pairs(real[who], chosen)
     return float(np.nanmean(list(by_identity.values()))), by_identity
 
@@ -433,12 +421,13 @@ def _p_value(draws: Sequence[Faces], held_out: Faces) -> float:
   real, drawn = _mouths([held_out])[0], _mouths(draws)
   compared = drawn, held_out.identity, _people(held_out, 3)
   observed, _ = _following(real, *compared)
+  by_person = np.argsort(held_out.identity, kind="stable")
   at_least = 0
   for _ in range(PERMUTATIONS):
     shuffled = rng.permutation(len(real))
     shuffled = shuffled[np.argsort(held_out.identity[shuffled], kind="stable")]
     permuted = np.empty_like(real)
-    permuted[np.argsort(held_out.identity, kind="stable")] = real[shuffled]
+    permuted[by_person] = real[shuffled]
     at_least += _following(permuted, *compared)[0] >= observed
   return (at_least + 1) / (PERMUTATIONS + 1)
 
