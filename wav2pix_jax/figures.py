@@ -53,10 +53,9 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
     UserError: no such run or split, runs on other datasets, or the extra `eval` is not installed.
   """
   try:
-    import matplotlib
+    import matplotlib  # noqa: F401
   except ImportError as error:
     raise UserError("matplotlib is not installed; pip install -e '.[eval]'") from error
-  matplotlib.use("agg")
   runs = [_drawn(path, split) for path in (workdir, *compare)]
   first, *others = runs
   for other in others:
