@@ -15,7 +15,6 @@ python=${PYTHON:-.venv/bin/python} toy=${TOY:-} limit=${LIMIT:-530} # seconds
 least=40                                                            # seconds to begin with
 failed=0
 export PYTHONUNBUFFERED=1
-mkdir -p "$folder"
 
 left() { echo $((limit - SECONDS)); }
 
@@ -73,7 +72,7 @@ step() {
   done
 }
 
-input() { benchmark input input_pipeline --config="$input_config" --steps="$steps" --rounds=5; }
+input() { benchmark input input_pipeline --config="$input_config" --steps="$long" --rounds=5; }
 
 faces() {
   train clean_128px youtubers
@@ -100,10 +99,10 @@ if [ -n "$toy" ]; then
   small=(--config.image_size=16 --config.batch_size=8 --config.dataset.name=synthetic
     --config.num_steps=4 --config.dataset.clips_per_identity=10 --config.dataset.face_pixels=32
     --config.model.generator_width=8 --config.model.discriminator_width=8)
-  rounds=1 steps=1 sizes="64/2" input_config=demo
+  rounds=1 steps=1 long=1 sizes="64/2" input_config=demo
 else
   small=()
-  rounds=3 steps=20 sizes="128/64 64/64 128/1024 128/256 64/1024 64/256" input_config=base
+  rounds=3 steps=20 long=200 sizes="128/64 64/64 128/1024 128/256 64/1024 64/256" input_config=base
 fi
 
 case $stage in
@@ -113,6 +112,7 @@ case $stage in
     exit 2
     ;;
 esac
+mkdir -p "$folder"
 "$python" -c 'import jax; print(jax.__version__, jax.devices())'
 "$stage"
 echo "== $stage: $SECONDS s"
