@@ -21,7 +21,7 @@ from wav2pix_jax.errors import UserError
 MODES = {  # and the flags that go with each
   "train": ("config", "workdir", "dry_run", "distributed"),
   "sample": ("workdir", "speech", "num_draws", "seed", "out"),
-  "evaluate": ("workdir", "split", "noise", "vgg_face", "out"),
+  "evaluate": ("workdir", "split", "num_draws", "noise", "vgg_face", "out"),
   "figures": ("workdir", "compare", "split", "out"),
   "ablate": ("config", "out"),
   "import": ("generator", "discriminator", "workdir"),
@@ -37,7 +37,12 @@ flags.DEFINE_string("workdir", None, "Where the run lives; train: runs/<config's
 flags.DEFINE_bool("dry_run", False, "train: only say what the config makes; touch no data.")
 flags.DEFINE_bool("distributed", False, "train: as one of several processes.")
 flags.DEFINE_string("speech", None, "sample: a recording, or a folder of recordings.")
-flags.DEFINE_integer("num_draws", 1, "sample: faces for each second of speech.", lower_bound=1)
+flags.DEFINE_integer(
+  "num_draws",
+  None,
+  "Faces for each second of speech; sample: 1; evaluate: 3.",
+  lower_bound=1,
+)
 flags.DEFINE_integer("seed", 0, "sample: of the drawings.", lower_bound=0, upper_bound=2**32 - 1)
 flags.DEFINE_string(
   "out",
@@ -112,17 +117,18 @@ def _sample() -> None:
   from wav2pix_jax.sample import sample
 
   out = Path(FLAGS.out or "samples")
-  sample(Path(FLAGS.workdir), Path(FLAGS.speech), FLAGS.num_draws, FLAGS.seed, out)
+  sample(Path(FLAGS.workdir), Path(FLAGS.speech), FLAGS.num_draws or 1, FLAGS.seed, out)
 
 
 def _evaluate() -> None:
   _need("workdir", "RUN")
-  from wav2pix_jax import noise
+  from wav2pix_jax import chunks, noise
   from wav2pix_jax.evaluate import evaluate
 
   added = noise.parse(FLAGS.noise) if FLAGS.noise else None
   vgg = Path(FLAGS.vgg_face) if FLAGS.vgg_face else None
-  evaluate(Path(FLAGS.workdir), FLAGS.split, Path(FLAGS.out or FLAGS.workdir), vgg, added)
+  draws = FLAGS.num_draws or chunks.DRAWS
+  evaluate(Path(FLAGS.workdir), FLAGS.split, Path(FLAGS.out or FLAGS.workdir), vgg, added, draws)
 
 
 def _figures() -> None:

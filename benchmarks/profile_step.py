@@ -73,7 +73,7 @@ def _traced(work: turns.Work) -> collections.Counter[str]:
   parts: collections.Counter[str] = collections.Counter()
   for plane in on_gpu or planes:
     for line in plane.lines:
-      if on_gpu or line.name.startswith("tf_"):
+      if line.name.startswith("Stream" if on_gpu else "tf_"):
         for event in line.events:
           if "::" not in event.name:  # the runtime's own
             parts[event.name] += event.duration_ns / 1e9

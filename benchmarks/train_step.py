@@ -64,7 +64,9 @@ def main() -> None:
   parser.add_argument("--image_size", type=int, default=128, choices=(64, 128))
   parser.add_argument("--batch_size", type=int, default=16)
   parser.add_argument("--steps", type=int, default=3, help="in each turn (default 3)")
-  parser.add_argument("--without", metavar="WORD", help="leave out sides with it in their name")
+  parser.add_argument(
+    "--without", metavar="WORDS", action="append", help="leave out sides with them in their name"
+  )
   flags = parser.parse_args()
   size, batch_size, steps = flags.image_size, flags.batch_size, flags.steps
   sides: tuple[Side, ...]
@@ -74,8 +76,8 @@ def main() -> None:
   else:
     sides = (JAX, EAGER, COMPILED, BASE)
     compared = [(JAX, EAGER), (JAX, COMPILED)]
-  if flags.without:
-    sides = tuple(side for side in sides if flags.without not in side.name)
+  left_out = flags.without or []
+  sides = tuple(side for side in sides if not any(words in side.name for words in left_out))
   starts = {side.name: functools.partial(side.start, size, batch_size, steps) for side in sides}
   taken = turns.take(starts | ceiling.sides(), flags.rounds)
   sides = tuple(side for side in sides if side.name in taken)  # on a GPU one may not fit

@@ -16,8 +16,9 @@ def get_config() -> ConfigDict:
   """What `ablate` runs, locked."""
   config = ConfigDict()
   config.config = "configs/demo.py"  # of each run that does not name its own
-  config.flags = ("num_steps=600", "log_every=100", "eval_every=600", "save_every=600")  # of all
+  config.flags = ("num_steps=400", "log_every=100", "eval_every=400", "save_every=400")  # of all
   config.split = "test"  # whose speech is drawn from
+  config.num_draws = 1  # of each chunk of it
   config.seeds = 2  # of the first run, and of those whose intervals overlap with its
   config.runs = runs = ConfigDict(sort_keys=False)  # a row each, in this order
   runs.base = _run("as it is: 1000 ms, 64 px", noises=NOISES)

@@ -47,6 +47,11 @@ class Job:
     """Where it lives."""
     return out / f"{self.name}_{self.seed}"
 
+  @property
+  def noises(self) -> tuple[str, ...]:
+    """What it is evaluated in, "" for none; further seeds only tell runs apart, in none."""
+    return ("",) if self.seed else ("", *self.run.noises)
+
 
 def ablate(config: ConfigDict, out: Path) -> None:
   """Trains and evaluates what has not been, and writes `table.md` and `table.json`.
@@ -87,11 +92,11 @@ def _do(job: Job, config: ConfigDict, out: Path) -> None:
     flags = [f"--config.{field}" for field in fields]
     _main(f"--config={job.run.config or config.config}", f"--workdir={workdir}", *flags)
     write_whole(done, "")
-  for added in ("", *job.run.noises):
+  draws = f"--num_draws={config.num_draws}"
+  evaluating = "--mode=evaluate", f"--workdir={workdir}", f"--split={config.split}", draws
+  for added in job.noises:
     if _part(workdir, config.split, added) is None:
-      noises = [f"--noise={added}"] if added else []
-      evaluating = ("--mode=evaluate", f"--workdir={workdir}", f"--split={config.split}")
-      _main(*evaluating, *noises)
+      _main(*evaluating, *([f"--noise={added}"] if added else []))
 
 
 def _main(*flags: str) -> None:
@@ -122,8 +127,8 @@ def _close(jobs: Sequence[Job], config: ConfigDict, out: Path) -> list[Job]:
 def _lines(jobs: Sequence[Job], config: ConfigDict, out: Path) -> Iterator[dict[str, Any]]:
   """A line of the table for each run and noise."""
   for name, run in config.runs.items():
-    seeds = [job for job in jobs if job.name == name]
     for added in ("", *run.noises):
+      seeds = [job for job in jobs if job.name == name and added in job.noises]
       parts = [_part(job.workdir(out), config.split, added) for job in seeds]
       title = f"{run.title}; {noise.parse(added)}" if added else run.title
       rows = {

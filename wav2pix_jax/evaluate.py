@@ -41,9 +41,10 @@ def measure(
     UserError: it is not such a file.
   """
   missing = {}
-  describe = None
+  describe = describe_real = None
   try:
     describe = dlib_faces.describer()
+    describe_real = dlib_faces.kept(describe, Path(of.builder.data_dir) / "described")
   except dlib_faces.UnavailableError as error:
     missing = dict.fromkeys(metrics.BY_DLIB, str(error))
   who = identify.identifier(of.builder, of.config.image_size)
@@ -51,12 +52,13 @@ def measure(
   name = vgg_face.namer(vgg, *known) if vgg else None
   if not vgg:
     missing["vgg_face_accuracy"] = "--vgg_face=FILE was not given"
-  look = functools.partial(metrics.make_out, identify=who, describe=describe, name=name)
+  look = functools.partial(metrics.make_out, identify=who, name=name)
+  look_at_real = functools.partial(look, describe=describe_real)
   identity = of.records.identity[of.chosen]
-  held_out = look(of.records.faces[of.chosen], identity, title=f"Real {of.split} faces")
-  reference = look(*known, title="Real training faces")
+  held_out = look_at_real(of.records.faces[of.chosen], identity, title=f"Real {of.split} faces")
+  reference = look_at_real(*known, title="Real training faces")
   drawn = [
-    look(faces, identity, title=f"Drawn faces, {number} of {len(draws)}")
+    look(faces, identity, describe=describe, title=f"Drawn faces, {number} of {len(draws)}")
     for number, faces in enumerate(draws, 1)
   ]
   rows = metrics.measure(drawn, held_out, reference, RESAMPLES)
@@ -67,7 +69,12 @@ def measure(
 
 
 def evaluate(
-  workdir: Path, split: str, out: Path, vgg: Path | None = None, added: Noise | None = None
+  workdir: Path,
+  split: str,
+  out: Path,
+  vgg: Path | None = None,
+  added: Noise | None = None,
+  draws: int = chunks.DRAWS,
 ) -> None:
   """Draws from a split's speech, measures the faces, and tells, as `tell` does.
 
@@ -79,6 +86,7 @@ def evaluate(
     out: folder for `metrics.json` and `report.html`; made where it is missing.
     vgg: a `vgg_face.mat`, where its row is wanted.
     added: noise to draw under.
+    draws: faces drawn from each chunk of speech.
 
   Raises:
     UserError: no such run or split, the dataset is not the one that the run learned from, or as
@@ -87,7 +95,7 @@ def evaluate(
   _read(out / METRICS)  # before any work
   run = checkpoint.load(workdir)
   of = chunks.choose(workdir, run.config, split, added)
-  tell(workdir, of, int(run.state.step), chunks.draw(run, of), out, vgg)
+  tell(workdir, of, int(run.state.step), chunks.draw(run, of, draws), out, vgg)
 
 
 def tell(
