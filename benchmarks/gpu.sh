@@ -15,6 +15,9 @@ python=${PYTHON:-.venv/bin/python} toy=${TOY:-} limit=${LIMIT:-530} # seconds
 least=40                                                            # seconds to begin with
 failed=0
 export PYTHONUNBUFFERED=1
+# Compiling a step takes a minute or two there: what was compiled once is kept for all.
+export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$folder/compiled}
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=1
 
 left() { echo $((limit - SECONDS)); }
 

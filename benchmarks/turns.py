@@ -57,7 +57,8 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Take
   """What the work of each side takes.
 
   On a CPU, whose speed wanders with its neighbours, the sides take turns. On a GPU each has all its
-  turns before the next one starts, since one alone may fill the memory; one that fails is left out.
+  turns before the next one starts, since one alone may fill the memory, and says at once what they
+  took, since compiling the next one may take minutes; one that fails is left out.
 
   Args:
     sides: by name, what a fresh process calls to get ready; it returns the work. To be pickled.
@@ -69,6 +70,9 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Take
     for group in groups:
       try:
         taken |= _take_in_turns(group, rounds, bar)
+        if len(groups) > 1:
+          for side in group:
+            tqdm.tqdm.write(f"{side}: {taken[side].median:.4f} s a turn")
       except EOFError:
         line = f"a side of {', '.join(group)} failed; what it printed stands above."
         if len(groups) == 1:

@@ -8,12 +8,14 @@ import conftest
 import kills
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from benchmarks import faces
 from wav2pix_jax import (
   checkpoint,
   chunks,
   data,
+  dlib_faces,
   evaluate,
   identify,
   metrics,
@@ -86,6 +88,38 @@ def test_noise_is_a_part_of_its_own_and_is_heard(workdir, monkeypatch):
   evaluate.evaluate(workdir, "test", workdir, added=noise.parse("babble:0"))
   evaluate.evaluate(workdir, "test", workdir)
   assert list(json.loads((workdir / "metrics.json").read_text())) == ["test, babble 0 dB", "test"]
+
+
+def test_real_faces_are_described_once_and_drawn_as_often_as_asked(workdir, monkeypatch, tmp_path):
+  described = []
+
+  def describe(faces, title):
+    described.append(title)
+    rng = np.random.default_rng(faces.sum())
+    found = np.ones(len(faces), bool)
+    return dlib_faces.Described(
+      found, found, rng.random((len(faces), 128)), rng.random((len(faces), 68, 2))
+    )
+
+  monkeypatch.setattr(dlib_faces, "describer", lambda: describe)
+  config = checkpoint.load(workdir).config
+  shutil.copytree(data.prepare(config.dataset).data_dir, tmp_path / "data")
+  monkeypatch.setattr(
+    data, "prepare", lambda dataset: tfds.builder_from_directory(tmp_path / "data")
+  )
+  evaluate.evaluate(workdir, "validation", workdir, draws=2)
+  assert [title.partition(",")[0] for title in described] == [
+    "Real validation faces",
+    "Real training faces",
+    "Drawn faces",
+    "Drawn faces",
+  ]
+  first = json.loads((workdir / "metrics.json").read_text())
+  evaluate.evaluate(workdir, "validation", workdir, draws=2)
+  assert [title.partition(",")[0] for title in described[4:]] == ["Drawn faces", "Drawn faces"]
+  assert json.loads((workdir / "metrics.json").read_text()) == first
+  evaluate.evaluate(workdir, "test", workdir, draws=1)
+  assert [title.partition(",")[0] for title in described[6:]] == ["Real test faces", "Drawn faces"]
 
 
 def _without_dlib(monkeypatch):
