@@ -51,7 +51,7 @@ flags.DEFINE_string(
   "ablate: runs/ablations.",
 )
 flags.DEFINE_enum(
-  "split", "validation", ("train", "validation", "test"), "evaluate, figures: of what."
+  "split", "validation", ("train", "validation", "test", "unseen"), "evaluate, figures: of what."
 )
 flags.DEFINE_string("noise", None, "evaluate: in the speech, KIND:DECIBELS as babble:10; silence.")
 flags.DEFINE_string("vgg_face", None, "evaluate: vgg_face.mat, for the paper's identity accuracy.")

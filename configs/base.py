@@ -26,7 +26,7 @@ def get_config() -> ConfigDict:
   dataset.face_pixels = 128  # of `synthetic`; larger images want larger ones
   dataset.seed = 0  # of `synthetic`: what they say, and who they are beyond the ten
   dataset.source = ""  # folder of `clips`; published faces: folder, .zip, .tar.xz; empty: download
-  dataset.unseen = ()  # of `clips`: identities left out of training; the paper's unseen speakers
+  dataset.unseen = ()  # identities left out of training, in a split `unseen`; of no published set
   dataset.data_dir = "data"  # where prepared datasets are kept
   dataset.window_samples = 16_000  # release: 1 s; the paper says 16,384
   dataset.window_offset = "centred"  # ours: around the face's instant; paper, release: "uniform"

@@ -92,7 +92,8 @@ def test_the_unseen_are_not_learned_and_are_no_class(config):
   unseen = records.pop(schema.UNSEEN)
   assert {video.partition("/")[0] for video in _videos(unseen)} == {PEOPLE[0]}
   assert len(unseen) == VIDEOS * CLIPS
-  assert {record[schema.IDENTITY] for record in unseen} == {-1}
+  assert {record[schema.IDENTITY] for record in unseen} == {2}
+  assert data.everyone(builder) == [*sorted(PEOPLE[1:]), PEOPLE[0]]
   learned = {video.partition("/")[0] for video in _videos(sum(records.values(), []))}
   assert learned == set(PEOPLE[1:])
   assert data.published_size(config.dataset)[0] == 2
@@ -120,7 +121,7 @@ def test_what_was_curated_is_taken_and_another_manifest_is_another_dataset(confi
     ({"source": "/nowhere"}, "no clips that can be read"),
     ({"unseen": ("dora",)}, "dora not in"),
     ({"unseen": PEOPLE[:2]}, "1 identities to learn"),
-    ({"name": "synthetic", "source": "", "unseen": ("ana",)}, "goes with dataset.name=clips"),
+    ({"name": "clean", "unseen": ("ana",)}, "both are needed"),
   ],
 )
 def test_mistakes_are_a_line(config, fields, said):

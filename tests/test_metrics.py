@@ -215,6 +215,26 @@ def test_intervals_hold_the_truth_as_often_as_they_say(share):
   assert np.mean(distances) > 0.9  # as resamples have a bias, which is taken off
 
 
+def test_unseen_people_are_judged_by_gender_and_not_by_name():
+  rng = np.random.default_rng(0)
+
+  def faces(identity, named):
+    pictures = rng.integers(0, 256, (len(identity), 2, 2, 3), np.uint8)
+    logits = np.eye(2, dtype=np.float32)[named]  # two were learned
+    return metrics.Faces(pictures, identity, logits, rng.random((len(identity), 2)))
+
+  unseen = np.repeat([2, 3], 200)
+  everyone = np.repeat([0, 1, 2, 3], 50)
+  held_out, reference = faces(unseen, unseen % 2), faces(everyone, everyone % 2)
+  drawn = faces(unseen, np.where(np.arange(400) < 300, unseen % 2, 1 - unseen % 2))
+  rows = metrics.measure([drawn], held_out, reference, genders=["f", "m", "f", "m"])
+  assert not rows.keys() & set(metrics.BY_CLASSIFIERS)
+  gender = rows["gender"]
+  assert (gender.value, gender.real) == (0.75, 1.0)
+  assert gender.by_identity == {2: 1.0, 3: 0.5}
+  assert 0.4 < gender.chance < 0.6  # any learned face
+
+
 def test_intervals_are_of_each_person_and_always_the_same(bench):
   draws = [bench.make_out(bench.good, bench.held_out.identity)]
   first, again = (

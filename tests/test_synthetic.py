@@ -209,6 +209,28 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
   )
 
 
+def test_the_unseen_are_not_learned_and_come_last(tmp_path):
+  dataset = _synthetic(tmp_path, unseen=("carla", "ana"), identities=6, clips_per_identity=3)
+  builder = data.prepare(dataset)
+  assert builder.info.config_name == "synthetic_6x3_32px_s0_without_ana_carla"
+  learned = ["bea", "diana", "elsa", "fran"]
+  assert data.identity_names(builder) == learned
+  assert data.everyone(builder) == [*learned, "ana", "carla"]
+  assert data.genders(builder) == ["female"] * 3 + ["male"] + ["female"] * 2
+  assert data.published_size(dataset) == (4, 4)
+  found, units = {}, []
+  for split in builder.info.splits:
+    for record in builder.as_data_source(split=split):
+      name = record[schema.ID].decode().partition("/")[0]
+      assert data.everyone(builder)[record[schema.IDENTITY]] == name
+      found.setdefault(split, []).append(name)
+      units.append(int(record[schema.UNIT]))
+  assert sorted(found.pop(schema.UNSEEN)) == ["ana"] * 3 + ["carla"] * 3
+  assert found.keys() == {schema.TRAIN, schema.VALIDATION, schema.TEST}
+  assert all(sorted(names) == learned for names in found.values())
+  assert sorted(units) == list(range(18))
+
+
 @pytest.mark.parametrize(
   ("fields", "said"),
   [
@@ -217,6 +239,8 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
     ({"clips_per_identity": 2}, "at least 3"),
     ({"face_pixels": 8}, "at least 16"),
     ({"seed": -1}, "at least 0"),
+    ({"unseen": ("zoe",)}, "no zoe among the people, who are ana, bea, carla"),
+    ({"unseen": ("ana", "bea")}, "leaves 1 of 3 people to learn"),
   ],
 )
 def test_what_cannot_be_is_refused(tmp_path, fields, said):
@@ -352,7 +376,8 @@ def test_a_run_on_synthetic_speakers_needs_no_data(tmp_path):
     "",
     tmp_path / "data",
     **{
-      "dataset.identities": 2,
+      "dataset.identities": 3,
+      "dataset.unseen": "('carla',)",
       "dataset.clips_per_identity": 10,
       "dataset.face_pixels": 32,
       "eval_every": 6,
@@ -368,3 +393,13 @@ def test_a_run_on_synthetic_speakers_needs_no_data(tmp_path):
   sampled = run([sys.executable, *shown[1:], f"--out={tmp_path / 'faces'}"])
   assert sampled.returncode == 0, sampled.stderr
   assert len(list((tmp_path / "faces").glob("*.png"))) > 0
+
+  for split, who in (("unseen", {"carla"}), ("test", {"ana", "bea"})):
+    evaluating = ["--mode=evaluate", f"--workdir={tmp_path / 'run'}", f"--split={split}"]
+    evaluated = run([sys.executable, "main.py", *evaluating])
+    assert evaluated.returncode == 0, evaluated.stderr
+    part = json.loads((tmp_path / "run" / "metrics.json").read_text())[split]
+    assert ("identity_accuracy" in part["missing"]) == (split == "unseen")
+    gender = part["rows"]["gender"]
+    assert gender["by_identity"].keys() == who
+    assert gender["value"] == gender["real"] == 1.0  # all of them are women

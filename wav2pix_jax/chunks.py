@@ -23,13 +23,14 @@ class Chunks:
     builder: of the dataset.
     config: of the run.
     split: of the dataset.
-    names: of its identities.
+    names: of everyone with a label.
     records: of the split.
     chosen: int [N], the records whose speech is drawn from.
     windows: int16 [N, T], that speech.
     noise: in it; None where it is as recorded.
-    training: of the training split.
-    reference: int [M], the training records to compare with, none of them chosen.
+    known: uint8 [M, S, S, 3], real faces to compare with, none of them of the chosen records: of
+      the training split, and of the unseen speakers' own where they are drawn from.
+    known_identity: int32 [M], whose they are.
   """
 
   builder: Any
@@ -40,8 +41,8 @@ class Chunks:
   chosen: np.ndarray
   windows: np.ndarray
   noise: Noise | None
-  training: data.Records
-  reference: np.ndarray
+  known: np.ndarray
+  known_identity: np.ndarray
 
   @property
   def title(self) -> str:
@@ -59,16 +60,21 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
   if split not in builder.info.splits:
     splits = ", ".join(sorted(builder.info.splits))
     raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
-  names, size = data.identity_names(builder), config.image_size
+  size = config.image_size
   records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
-  run_info.identities(workdir, names)
+  run_info.identities(workdir, data.identity_names(builder))
   run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
-  chosen = data.evenly(records, MOST)
-  reference = data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None)
+  chosen = data.evenly(records, min(MOST, len(records) // 2) if split == schema.UNSEEN else MOST)
+  known = [(training, data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None))]
+  if split == schema.UNSEEN:
+    known.append((records, data.evenly(records, MOST, chosen)))
+  faces = np.concatenate([of.faces[picked] for of, picked in known])
+  identity = np.concatenate([of.identity[picked] for of, picked in known])
   windows = data.centred_windows(records, config.dataset.window_samples, chosen)
   if added:
     windows = noise.add(windows, added, records.identity[chosen], SEED)
-  return Chunks(builder, config, split, names, records, chosen, windows, added, training, reference)
+  names = data.everyone(builder)
+  return Chunks(builder, config, split, names, records, chosen, windows, added, faces, identity)
 
 
 def draw(run: checkpoint.Run, of: Chunks, draws: int = DRAWS) -> np.ndarray:

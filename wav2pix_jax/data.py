@@ -49,8 +49,11 @@ def check(dataset: Any) -> None:
     raise UserError(
       "dataset.source is empty; name the folder of clips that python -m data_builders.prepare made."
     )
-  if dataset.unseen and dataset.name != clips.CLIPS:
-    raise UserError(f"dataset.unseen is {dataset.unseen!r}, which goes with dataset.name=clips.")
+  if dataset.unseen and dataset.name in _PUBLISHED:
+    raise UserError(
+      f"dataset.unseen is {tuple(dataset.unseen)!r}, but of the published speakers, who are two, "
+      "both are needed to tell them apart."
+    )
   if dataset.name == synthetic.SYNTHETIC:
     if dataset.source:
       raise UserError(
@@ -127,7 +130,11 @@ def _builder(dataset: Any) -> tfds.core.DatasetBuilder:
 
 def _synthetic_config(dataset: Any) -> synthetic.SyntheticConfig:
   config = synthetic.config(
-    dataset.identities, dataset.clips_per_identity, dataset.face_pixels, dataset.seed
+    dataset.identities,
+    dataset.clips_per_identity,
+    dataset.face_pixels,
+    dataset.seed,
+    dataset.unseen,
   )
   return synthetic.Builder.builder_configs.get(config.name, config)  # TFDS wants its own
 
@@ -146,7 +153,7 @@ def published_size(dataset: Any) -> tuple[int, int]:
   check(dataset)
   if dataset.name == synthetic.SYNTHETIC:
     drawn = synthetic.clips_of_splits(_synthetic_config(dataset))
-    return dataset.identities, len(drawn[schema.TRAIN])
+    return dataset.identities - len(set(dataset.unseen)), len(drawn[schema.TRAIN])
   if dataset.name == clips.CLIPS:
     learned, cut = clips.clips_of_splits(clips.config(dataset.source, dataset.unseen))
     return len(learned), len(cut[schema.TRAIN])
@@ -154,9 +161,25 @@ def published_size(dataset: Any) -> tuple[int, int]:
   return builder_config.identities, builder_config.train_records
 
 
-def identity_names(builder: tfds.core.DatasetBuilder) -> list[str]:
-  """Who the labels stand for, in order."""
+def everyone(builder: tfds.core.DatasetBuilder) -> list[str]:
+  """Who the labels stand for, in order: those to learn, then the unseen."""
   return list(builder.info.features[schema.IDENTITY].names)
+
+
+def identity_names(builder: tfds.core.DatasetBuilder) -> list[str]:
+  """Who is to be learned, in the order of labels."""
+  unseen = getattr(builder.builder_config, "unseen", ())
+  return everyone(builder)[: -len(unseen) or None]
+
+
+def genders(builder: tfds.core.DatasetBuilder) -> list[str]:
+  """Of everyone, in the order of labels; "" where it is not known."""
+  known: dict[str, str] = {}
+  if isinstance(builder, synthetic.Builder):
+    known = synthetic.genders(builder.builder_config)
+  elif isinstance(builder, clips.Builder):
+    known = clips.genders(builder.builder_config)
+  return [known.get(name, "") for name in everyone(builder)]
 
 
 def held_out_split(builder: tfds.core.DatasetBuilder) -> str:

@@ -11,10 +11,12 @@ import numpy as np
 from wav2pix_jax import (
   checkpoint,
   chunks,
+  data,
   dlib_faces,
   identify,
   metrics,
   report,
+  schema,
   vgg_face,
 )
 from wav2pix_jax.chunks import Chunks
@@ -48,10 +50,15 @@ def measure(
   except dlib_faces.UnavailableError as error:
     missing = dict.fromkeys(metrics.BY_DLIB, str(error))
   who = identify.identifier(of.builder, of.config.image_size)
-  known = of.training.faces[of.reference], of.training.identity[of.reference]
-  name = vgg_face.namer(vgg, *known) if vgg else None
-  if not vgg:
+  if of.split == schema.UNSEEN:
+    missing |= dict.fromkeys(metrics.BY_CLASSIFIERS, "no classifier knows the unseen")
+  elif not vgg:
     missing["vgg_face_accuracy"] = "--vgg_face=FILE was not given"
+  known = of.known, of.known_identity
+  name = vgg_face.namer(vgg, *known) if vgg and of.split != schema.UNSEEN else None
+  genders = data.genders(of.builder)
+  if not all(genders):
+    missing["gender"] = "the genders are not known"
   look = functools.partial(metrics.make_out, identify=who, name=name)
   look_at_real = functools.partial(look, describe=describe_real)
   identity = of.records.identity[of.chosen]
@@ -61,7 +68,7 @@ def measure(
     look(faces, identity, describe=describe, title=f"Drawn faces, {number} of {len(draws)}")
     for number, faces in enumerate(draws, 1)
   ]
-  rows = metrics.measure(drawn, held_out, reference, RESAMPLES)
+  rows = metrics.measure(drawn, held_out, reference, RESAMPLES, genders if all(genders) else None)
   missing |= {
     name: "too few faces" for name in metrics.TITLES if name not in rows and name not in missing
   }
@@ -82,7 +89,7 @@ def evaluate(
 
   Args:
     workdir: of a run with a checkpoint.
-    split: "train", "validation" or "test".
+    split: "train", "validation", "test" or "unseen".
     out: folder for `metrics.json` and `report.html`; made where it is missing.
     vgg: a `vgg_face.mat`, where its row is wanted.
     added: noise to draw under.

@@ -46,7 +46,7 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
   Args:
     workdir: of a run with a checkpoint.
     compare: workdirs of other runs on the same dataset, for figure 6.
-    split: whose speech is drawn from: "train", "validation" or "test".
+    split: whose speech is drawn from: "train", "validation", "test" or "unseen".
     out: folder for the files; made where it is missing.
 
   Raises:
@@ -98,6 +98,11 @@ def _same_speech(a: Chunks, b: Chunks) -> bool:
   )
 
 
+def _people(of: Chunks) -> list[int]:
+  """Labels of those who speak in it."""
+  return [int(who) for who in np.unique(of.records.identity)]
+
+
 def _of_person(of: Chunks, who: int, count: int) -> np.ndarray:
   """Places of up to `count` chunks of a person among the chosen ones."""
   return np.flatnonzero(of.records.identity[of.chosen] == who)[:count]
@@ -105,9 +110,9 @@ def _of_person(of: Chunks, who: int, count: int) -> np.ndarray:
 
 def _samples(run: Drawn) -> tuple[Any, str]:
   """Figure 3."""
-  people = range(len(run.of.names))
+  people = _people(run.of)
   rows = [run.faces[_of_person(run.of, who, COLUMNS)] for who in people]
-  return _grid(rows, run.of.names), (
+  return _grid(rows, [run.of.names[who] for who in people]), (
     f"Faces drawn from {run.of.split} speech, a row for each of {len(people)} identities."
   )
 
@@ -118,7 +123,7 @@ def _landmarks(run: Drawn) -> tuple[Any, str] | None:
     describe = dlib_faces.describer()
   except dlib_faces.UnavailableError:
     return None
-  places = np.concatenate([_of_person(run.of, who, 1) for who in range(len(run.of.names))])
+  places = np.concatenate([_of_person(run.of, who, 1) for who in _people(run.of)])
   faces = run.faces[places[:MARKED]]
   described = describe(faces, "Landmarks")
   figure = _grid([faces], [""], inches=2.2)
@@ -147,7 +152,7 @@ def _beside_real(run: Drawn) -> tuple[Any, str]:
 def _side_by_side(runs: Sequence[Drawn]) -> tuple[Any, str]:
   """Figure 6."""
   first = max(runs, key=lambda run: run.of.config.image_size)
-  people = range(len(first.of.names))
+  people = _people(first.of)
   places = np.concatenate([_of_person(first.of, who, 1) for who in people])[: 2 * COLUMNS]
   rows = [first.of.records.faces[first.of.chosen[places]], *(run.faces[places] for run in runs)]
   return _grid(rows, ["real", *(run.label for run in runs)]), (

@@ -17,6 +17,7 @@ from wav2pix_jax.vgg_face import Name
 TITLES = {  # of the rows, in the order of the table
   "identity_accuracy": "identity accuracy",
   "vgg_face_accuracy": "identity accuracy, VGG-Face",
+  "gender": "gender agreement",
   "verified": "verified",
   "retrieved_1": "speaker nearest",
   "retrieved_5": "speaker among nearest 5",
@@ -34,10 +35,11 @@ TITLES = {  # of the rows, in the order of the table
 NEAREST = (1, 5, 10)  # real faces among which a drawn face's speaker is looked for
 _RETRIEVED = tuple(f"retrieved_{count}" for count in NEAREST)
 _LANDMARKS = "landmarks", "landmarks_strictly"
+BY_CLASSIFIERS = "identity_accuracy", "vgg_face_accuracy"
 BY_DLIB = ("verified", *_RETRIEVED, *_LANDMARKS, "frechet_distance", "mouth")
 # Distances are 0 between equal faces, so what real faces reach is the distance to other real faces.
 DISTANCES = ("frechet_distance", "kernel_distance", "feature_distance")
-SHARES = ("identity_accuracy", "vgg_face_accuracy", "verified", *_RETRIEVED, *_LANDMARKS)
+SHARES = (*BY_CLASSIFIERS, "gender", "verified", *_RETRIEVED, *_LANDMARKS)
 PAIRED = 64  # faces of a speaker of which all pairs are compared, at most
 PERMUTATIONS = 1_000
 SEED = 0  # of faces drawn by chance, resamples and permutations
@@ -50,7 +52,7 @@ class Faces:
   Attributes:
     pictures: uint8 [N, S, S, 3].
     identity: int32 [N], who it is or ought to be.
-    logits: float32 [N, identities], of the classifier in `identify.py`.
+    logits: float32 [N, learned identities], of the classifier in `identify.py`.
     features: float32 [N, C], of the same.
     described: by dlib; None without it.
     named: int32 [N], by VGG-Face; None without it.
@@ -81,7 +83,8 @@ class Row:
   Attributes:
     value: of the drawn faces.
     real: of real faces: the ceiling, or of a distance the floor.
-    chance: of real training faces of the most frequent person, whatever is said.
+    chance: of real faces of the most frequent person, whatever is said; where that person is
+      unseen, of learned ones.
     by_identity: value for each label, where it has a meaning.
     interval: 95% of the values that other chunks would give; None where it was not asked for.
     intervals: the same for each label.
@@ -128,7 +131,11 @@ def make_out(
 
 
 def measure(
-  draws: Sequence[Faces], held_out: Faces, reference: Faces, resamples: int = 0
+  draws: Sequence[Faces],
+  held_out: Faces,
+  reference: Faces,
+  resamples: int = 0,
+  genders: Sequence[str] | None = None,
 ) -> dict[str, Row]:
   """All rows that these faces allow; those of dlib only where it described them.
 
@@ -139,12 +146,15 @@ def measure(
   Args:
     draws: the faces drawn from the same N chunks of speech, once or more.
     held_out: the N real faces that go with the speech.
-    reference: real faces of the training split.
+    reference: real faces of everyone, other than those.
     resamples: for the intervals; 0: none.
+    genders: of each label, where they are known.
 
   Returns:
-    identity_accuracy: share of drawn faces that the classifier gives to the right person.
+    identity_accuracy: share of drawn faces that the classifier gives to the right person; not of
+      unseen people, whom it does not know.
     vgg_face_accuracy: the same by VGG-Face (paper section 5).
+    gender: share of drawn faces that the classifier gives to somebody of the right gender.
     feature_distance: Frechet distance to the real faces of the same person in the classifier's
       features, a mean over people and over features. 0 is best. It rises with blur, noise, sameness
       and the wrong person alike; of the rows without dlib it is the one to choose by.
@@ -168,7 +178,7 @@ def measure(
   by_chance = _by_chance(held_out, reference, len(draws))
   peers = _peers(held_out, reference)
   rows = {}
-  for name, make in _makers(held_out, reference, len(draws)).items():
+  for name, make in _makers(held_out, reference, len(draws), genders).items():
     measured = make(draws)
     value, by_identity = measured(chunks)
     if name == "spread_of_draws":
@@ -246,16 +256,21 @@ def evenly(indices: np.ndarray, count: int) -> np.ndarray:
   return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]
 
 
-def _makers(held_out: Faces, reference: Faces, draws: int) -> dict[str, Maker]:
+def _makers(
+  held_out: Faces, reference: Faces, draws: int, genders: Sequence[str] | None
+) -> dict[str, Maker]:
   """What can be measured of so many draws, by name."""
 
   def share(right: Callable[[Faces], np.ndarray]) -> Maker:
     return functools.partial(_share, held_out, right)
 
   makers: dict[str, Maker] = {
-    "identity_accuracy": share(lambda faces: faces.logits.argmax(-1) == faces.identity),
     "contrast": functools.partial(_contrast, held_out),
   }
+  if held_out.identity.max() < held_out.logits.shape[1]:
+    makers["identity_accuracy"] = share(lambda faces: faces.logits.argmax(-1) == faces.identity)
+  if genders:
+    makers["gender"] = share(functools.partial(_of_same_gender, np.array(genders)))
   several = _people(held_out, 2)
   compared = [who for who in several if (reference.identity == who).sum() > 1]
   if compared:
@@ -295,6 +310,10 @@ def _share(
     return _mean(rightly[chunks]), by_identity
 
   return measure
+
+
+def _of_same_gender(genders: np.ndarray, faces: Faces) -> np.ndarray:
+  return genders[faces.logits.argmax(-1)] == genders[faces.identity]
 
 
 def _rightly_named(faces: Faces) -> np.ndarray:
@@ -474,10 +493,12 @@ def _with_intervals(
 
 
 def _by_chance(held_out: Faces, reference: Faces, draws: int) -> list[Faces]:
-  """Draws of one who does not listen: real training faces of the most frequent person."""
+  """Draws of one who does not listen: real faces of the most frequent person, or of any learned."""
   rng = np.random.default_rng(SEED)
-  pool = np.flatnonzero(reference.identity == np.bincount(held_out.identity).argmax())
-  pool = pool if len(pool) else np.arange(len(reference.identity))
+  frequent = np.bincount(held_out.identity).argmax()
+  learned = reference.identity < reference.logits.shape[1]
+  pool = np.flatnonzero(learned & (reference.identity == frequent))
+  pool = pool if len(pool) else np.flatnonzero(learned)
   drawn = [reference[rng.choice(pool, len(held_out.identity))] for _ in range(draws)]
   return [dataclasses.replace(faces, identity=held_out.identity) for faces in drawn]
 

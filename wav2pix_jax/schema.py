@@ -7,7 +7,7 @@ Record (what a builder in `data_builders/` writes, one per pair of face and spee
 | `id` | bytes | unique within a dataset |
 | `face` | uint8 [H, W, 3] | square crop, RGB, stored as JPEG quality 95 4:4:4 |
 | `speech` | int16 [T] | 16 kHz mono as recorded, neither normalised nor pre-emphasised |
-| `identity` | class label | who speaks and is seen; -1 in the split `unseen`, nobody learned |
+| `identity` | class label | who speaks and is seen; those of the split `unseen` come last |
 | `offset` | int32 | samples from the start of the 4 s clip to `speech[0]`; -1 when unknown |
 | `instant` | int32 | index into `speech` at which the face was filmed; may lie outside |
 | `instant_error` | int32 | the true instant is at most so many samples away; 0 when exact |

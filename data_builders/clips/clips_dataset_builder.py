@@ -21,7 +21,6 @@ from wav2pix_jax import audio, schema
 from wav2pix_jax.errors import UserError
 
 CLIPS = "clips"
-UNKNOWN = -1  # the label of who is unseen: no class of the softmax is theirs
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -62,6 +61,15 @@ def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
   without = sorted(set(unseen))
   digest = hashlib.sha256(content + json.dumps(without).encode()).hexdigest()
   return ClipsConfig(name=f"{CLIPS}_{digest[:8]}", source=path, unseen=tuple(without))
+
+
+def genders(chosen: ClipsConfig) -> dict[str, str]:
+  """Of the identities, as the manifest has them; "" where it does not know.
+
+  Raises:
+    UserError: a manifest that cannot be read.
+  """
+  return {clip.identity: clip.gender for clip in manifest.read(chosen.source)}
 
 
 def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tuple[int, Clip]]]]:
@@ -105,8 +113,8 @@ def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tupl
 class Builder(tfds.core.GeneratorBasedBuilder):
   """Faces as the files that `prepare clips` wrote, JPEG 95 4:4:4. See `schema.py`."""
 
-  VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First version."}
+  VERSION = tfds.core.Version("1.1.0")
+  RELEASE_NOTES = {"1.1.0": "Who is unseen has a label, after all others."}
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(features=records.features(), supervised_keys=None)
@@ -114,7 +122,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager
     learned, by_split = clips_of_splits(self.builder_config)
-    self.info.features[schema.IDENTITY].names = learned
+    self.info.features[schema.IDENTITY].names = [*learned, *self.builder_config.unseen]
     return {split: self._generate_examples(split, found) for split, found in by_split.items()}
 
   def _generate_examples(
@@ -133,7 +141,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
           schema.ID: clip.id,
           schema.FACE: io.BytesIO(_face(folder / clip.face)),
           schema.SPEECH: _speech(folder / clip.speech),
-          schema.IDENTITY: UNKNOWN if split == schema.UNSEEN else clip.identity,
+          schema.IDENTITY: clip.identity,
           schema.OFFSET: 0,
           schema.INSTANT: schema.CLIP_SAMPLES // 2,
           schema.INSTANT_ERROR: 0,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -12,6 +12,7 @@ from data_builders import records, splits
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import Person, people
 from wav2pix_jax import images, schema
+from wav2pix_jax.errors import UserError
 
 SYNTHETIC = "synthetic"
 
@@ -25,26 +26,55 @@ class SyntheticConfig(tfds.core.BuilderConfig):
     clips_per_identity: of each.
     face_pixels: side of a face.
     seed: of what they say, and of people beyond the ten.
+    unseen: people that are in no split but `unseen`.
   """
 
   identities: int
   clips_per_identity: int
   face_pixels: int
   seed: int
+  unseen: tuple[str, ...] = ()
 
 
 def config(
-  identities: int, clips_per_identity: int, face_pixels: int, seed: int
+  identities: int,
+  clips_per_identity: int,
+  face_pixels: int,
+  seed: int,
+  unseen: Sequence[str] = (),
 ) -> SyntheticConfig:
-  """A config under a name that says all of it: TFDS tells datasets apart by name."""
+  """A config under a name that says all of it: TFDS tells datasets apart by name.
+
+  Raises:
+    UserError: unseen people who are not there, or leave fewer than two to learn.
+  """
+  without = sorted(set(unseen))
+  names = [person.name for person in people(identities, seed)]
+  if absent := set(without) - set(names):
+    raise UserError(
+      f"dataset.unseen: no {', '.join(sorted(absent))} among the people, who are "
+      f"{', '.join(names)}."
+    )
+  if without and len(names) - len(without) < 2:
+    raise UserError(
+      f"dataset.unseen leaves {len(names) - len(without)} of {len(names)} people to learn; two at "
+      "least are needed to tell apart."
+    )
+  name = f"{SYNTHETIC}_{identities}x{clips_per_identity}_{face_pixels}px_s{seed}"
   return SyntheticConfig(
-    name=f"{SYNTHETIC}_{identities}x{clips_per_identity}_{face_pixels}px_s{seed}",
+    name="_".join([name, "without", *without] if without else [name]),
     description="Drawn faces that talk with made-up voices.",
     identities=identities,
     clips_per_identity=clips_per_identity,
     face_pixels=face_pixels,
     seed=seed,
+    unseen=tuple(without),
   )
+
+
+def genders(chosen: SyntheticConfig) -> dict[str, str]:
+  """Of the people."""
+  return {person.name: person.gender for person in people(chosen.identities, chosen.seed)}
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
@@ -66,7 +96,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     del dl_manager
     chosen = self.builder_config
     found = people(chosen.identities, chosen.seed)
-    self.info.features[schema.IDENTITY].names = [person.name for person in found]
+    learned = [person.name for person in found if person.name not in chosen.unseen]
+    self.info.features[schema.IDENTITY].names = [*learned, *chosen.unseen]
     return {
       split: self._generate_examples(split, [(found[i], number) for i, number in members])
       for split, members in clips_of_splits(chosen).items()
@@ -100,13 +131,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def clips_of_splits(chosen: SyntheticConfig) -> dict[str, list[tuple[int, int]]]:
   """Which clips each split has, as the person's index and the clip's number."""
   per_person = chosen.clips_per_identity
+  names = [person.name for person in people(chosen.identities, chosen.seed)]
   units = {
-    str(person): dict.fromkeys(range(person * per_person, (person + 1) * per_person), 1)
-    for person in range(chosen.identities)
+    name: dict.fromkeys(range(i * per_person, (i + 1) * per_person), 1)
+    for i, name in enumerate(names)
   }
-  split_of = splits.assign(units)
+  unseen = [unit for name in chosen.unseen for unit in units.pop(name)]
+  split_of = splits.assign(units) | dict.fromkeys(unseen, schema.UNSEEN)
   return {
     split: [divmod(unit, per_person) for unit in split_of if split_of[unit] == split]
-    for split in splits.SHARES
+    for split in (*splits.SHARES, schema.UNSEEN)
     if split in split_of.values()
   }
