@@ -23,8 +23,7 @@ def get_config() -> ConfigDict:
     "eval_every=600",
     "save_every=600",
   )
-  config.split = "test"  # whose speech is drawn from
-  config.num_draws = 1  # of each chunk of it
+  config.num_draws = 1  # of each chunk of speech
   config.seeds = 2  # of the first run, and of those whose intervals overlap with its
   config.runs = runs = ConfigDict(sort_keys=False)  # a row each, in this order
   runs.base = _run("as it is: 1000 ms, 64 px", noises=NOISES)
@@ -46,11 +45,32 @@ def get_config() -> ConfigDict:
     "model.discriminator_last_spectral_norm=False",
   )
   runs.distort = _run("trained on distorted speech", "dataset.distort=True", noises=NOISES)
+  runs.unseen = _run(
+    "speakers left out of training: two women, two men",
+    "dataset.unseen=('diana','elsa','ivan','jon')",
+    split="unseen",
+  )
   return config.lock()
 
 
-def _run(title: str, *flags: str, config: str = "", noises: tuple[str, ...] = ()) -> ConfigDict:
-  return ConfigDict({"title": title, "flags": flags, "config": config, "noises": noises})
+def _run(
+  title: str,
+  *flags: str,
+  config: str = "",
+  split: str = "test",
+  noises: tuple[str, ...] = (),
+) -> ConfigDict:
+  """A row.
+
+  Args:
+    title: of the row.
+    flags: fields that differ.
+    config: another config than that of all.
+    split: whose speech is drawn from.
+    noises: which it is drawn from with, too, a row each.
+  """
+  fields = {"flags": flags, "config": config, "split": split, "noises": noises}
+  return ConfigDict({"title": title, **fields})
 
 
 def _demo_in() -> tuple[str, ...]:

@@ -20,10 +20,11 @@ DONE = "trained"  # a file in the workdir
 COLUMNS = {
   "identity_accuracy": "right person: classifier",
   "verified": "dlib",
+  "retrieved_5": "speaker among 5",
+  "gender": "gender",
   "landmarks": "landmarks",
   "frechet_distance": "Frechet distance",
-  "spread_of_chunks": "spread, chunks",
-  "spread_of_draws": "draws",
+  "spread_of_chunks": "spread",
   "mouth": "mouth",
 }
 COMPARED = "identity_accuracy"
@@ -70,9 +71,7 @@ def ablate(config: ConfigDict, out: Path) -> None:
   for job in tqdm.tqdm(first, "Runs", unit=" runs"):
     _do(job, config, out)
   again = [
-    Job(job.name, seed, job.run)
-    for job in _close(first, config, out)
-    for seed in range(1, config.seeds)
+    Job(job.name, seed, job.run) for job in _close(first, out) for seed in range(1, config.seeds)
   ]
   for job in tqdm.tqdm(again, "Further seeds", unit=" runs"):
     _do(job, config, out)
@@ -93,9 +92,9 @@ def _do(job: Job, config: ConfigDict, out: Path) -> None:
     _main(f"--config={job.run.config or config.config}", f"--workdir={workdir}", *flags)
     write_whole(done, "")
   draws = f"--num_draws={config.num_draws}"
-  evaluating = "--mode=evaluate", f"--workdir={workdir}", f"--split={config.split}", draws
+  evaluating = "--mode=evaluate", f"--workdir={workdir}", f"--split={job.run.split}", draws
   for added in job.noises:
-    if _part(workdir, config.split, added) is None:
+    if _part(job, out, added) is None:
       _main(*evaluating, *([f"--noise={added}"] if added else []))
 
 
@@ -106,21 +105,22 @@ def _main(*flags: str) -> None:
     raise UserError(f"main.py {' '.join(flags)} failed: {said[-1].removeprefix('error: ')}")
 
 
-def _part(workdir: Path, split: str, added: str) -> Any:
+def _part(job: Job, out: Path, added: str) -> Any:
   """What `evaluate` found; None before that."""
-  path = workdir / "metrics.json"
-  title = f"{split}, {noise.parse(added)}" if added else split
+  path = job.workdir(out) / "metrics.json"
+  title = f"{job.run.split}, {noise.parse(added)}" if added else job.run.split
   return json.loads(path.read_text()).get(title) if path.exists() else None
 
 
-def _close(jobs: Sequence[Job], config: ConfigDict, out: Path) -> list[Job]:
+def _close(jobs: Sequence[Job], out: Path) -> list[Job]:
   """The first, and those that its interval does not tell from it; none if it tells all."""
-
-  def interval(job: Job) -> tuple[float, float]:
-    return _part(job.workdir(out), config.split, "")["rows"][COMPARED]["interval"]
-
-  low, high = interval(jobs[0])
-  close = [job for job in jobs[1:] if interval(job)[0] <= high and interval(job)[1] >= low]
+  rows = [_part(job, out, "")["rows"].get(COMPARED) for job in jobs]
+  low, high = rows[0]["interval"]
+  close = [
+    job
+    for job, row in zip(jobs[1:], rows[1:], strict=True)
+    if row and row["interval"][0] <= high and row["interval"][1] >= low
+  ]
   return [jobs[0], *close] if close else []
 
 
@@ -129,14 +129,14 @@ def _lines(jobs: Sequence[Job], config: ConfigDict, out: Path) -> Iterator[dict[
   for name, run in config.runs.items():
     for added in ("", *run.noises):
       seeds = [job for job in jobs if job.name == name and added in job.noises]
-      parts = [_part(job.workdir(out), config.split, added) for job in seeds]
+      parts = [_part(job, out, added) for job in seeds]
       title = f"{run.title}; {noise.parse(added)}" if added else run.title
       rows = {
         row: [part["rows"][row] for part in parts]
         for row in COLUMNS
         if all(row in part["rows"] for part in parts)
       }
-      yield {"title": title, "chunks": parts[0]["chunks"], "rows": rows}
+      yield {"title": title, "split": run.split, "chunks": parts[0]["chunks"], "rows": rows}
 
 
 def _markdown(table: Sequence[dict[str, Any]]) -> str:
@@ -145,10 +145,11 @@ def _markdown(table: Sequence[dict[str, Any]]) -> str:
   for line in table:
     cells = [_cell(line["rows"].get(row, [])) for row in COLUMNS]
     lines.append(f"| {line['title']} | {' | '.join(cells)} |")
-  first = table[0]["rows"]
-  for kind in ("real", "chance"):
-    cells = [f"{first[row][0][kind]:.2f}" if row in first else "" for row in COLUMNS]
-    lines.append(f"| *{kind}* | {' | '.join(cells)} |")
+  for split in dict.fromkeys(line["split"] for line in table):
+    first = next(line["rows"] for line in table if line["split"] == split)
+    for kind in ("real", "chance"):
+      cells = [f"{first[row][0][kind]:.2f}" if row in first else "" for row in COLUMNS]
+      lines.append(f"| *{kind}, {split}* | {' | '.join(cells)} |")
   return "\n".join(lines) + "\n"
 
 
