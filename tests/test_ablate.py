@@ -19,7 +19,7 @@ from wav2pix_jax.errors import UserError
 def config():
   config = ablations.get_config()
   with config.unlocked():
-    config.runs = {name: config.runs[name] for name in ("base", "ms_300", "no_softmax")}
+    config.runs = {name: config.runs[name] for name in ("base", "ms_300", "no_softmax", "unseen")}
     config.runs.base.noises = ("white:0",)
   return config
 
@@ -40,6 +40,12 @@ def calls(monkeypatch):
       workdir.mkdir(parents=True)
       return
     name, _, seed = workdir.name.rpartition("_")
+    if name == "unseen":
+      assert "--split=unseen" in flags
+      row = {"value": 0.6, "interval": [0.5, 0.7], "real": 0.98, "chance": 0.5}
+      part = {"unseen": {"chunks": 9, "rows": {"gender": row}}}
+      (workdir / "metrics.json").write_text(json.dumps(part))
+      return
     value, low, high = FOUND[name]
     added = [flag.split("=")[1] for flag in flags if flag.startswith("--noise")]
     title = f"test, {noise.parse(added[0])}" if added else "test"
@@ -56,15 +62,15 @@ def test_each_run_is_made_once_and_close_ones_again(config, calls, tmp_path):
   ablate.ablate(config, tmp_path)
   trained = [call for call in calls if "--mode=evaluate" not in call]
   names = [call[1].rpartition("/")[2] for call in trained]
-  assert names == ["base_0", "ms_300_0", "no_softmax_0", "base_1", "ms_300_1"]
+  assert names == ["base_0", "ms_300_0", "no_softmax_0", "unseen_0", "base_1", "ms_300_1"]
   assert [call[-1] for call in trained] == [f"--config.seed={name[-1]}" for name in names]
   assert "--config.dataset.window_samples=4_800" in trained[1]
-  assert len(calls) == 5 + 5 + 1  # trained, evaluated, in noise: of the first seed alone
+  assert len(calls) == 6 + 6 + 1  # trained, evaluated, in noise: of the first seed alone
   ablate.ablate(config, tmp_path)
-  assert len(calls) == 11
+  assert len(calls) == 13
   (tmp_path / "ms_300_0" / "metrics.json").unlink()
   ablate.ablate(config, tmp_path)
-  assert len(calls) == 12
+  assert len(calls) == 14
 
 
 def test_the_table_has_a_line_for_each_run_and_noise(config, calls, tmp_path, capsys):
@@ -77,8 +83,11 @@ def test_the_table_has_a_line_for_each_run_and_noise(config, calls, tmp_path, ca
     ["as it is: 1000 ms, 64 px; white 0 dB", "0.90 (0.85 to 0.95)"],
     ["300 ms", "0.80, 0.81"],
     ["without auxiliary softmax", "0.10 (0.00 to 0.20)"],
+    [config.runs.unseen.title, ""],
     ["*real, test*", "1.00"],
     ["*chance, test*", "0.10"],
+    ["*real, unseen*", ""],
+    ["*chance, unseen*", ""],
   ]
 
 
