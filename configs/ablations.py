@@ -18,7 +18,6 @@ def get_config() -> ConfigDict:
   config.config = "configs/demo.py"  # of each run that does not name its own
   config.flags = (  # of all
     "num_steps=600",
-    "ema_decay=0.99",  # over a hundred steps; over a thousand it still draws as it did at first
     "log_every=100",
     "eval_every=600",
     "save_every=600",
