@@ -232,7 +232,7 @@ def test_unseen_people_are_judged_by_gender_and_not_by_name():
   gender = rows["gender"]
   assert (gender.value, gender.real) == (0.75, 1.0)
   assert gender.by_identity == {2: 1.0, 3: 0.5}
-  assert 0.4 < gender.chance < 0.6  # any learned face
+  assert 0.4 < gender.chance < 0.6  # anybody's face
 
 
 def test_intervals_are_of_each_person_and_always_the_same(bench):

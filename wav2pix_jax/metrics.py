@@ -84,7 +84,7 @@ class Row:
     value: of the drawn faces.
     real: of real faces: the ceiling, or of a distance the floor.
     chance: of real faces of the most frequent person, whatever is said; where that person is
-      unseen, of learned ones.
+      unseen, of anybody, or nobody unseen would ever be found by chance.
     by_identity: value for each label, where it has a meaning.
     interval: 95% of the values that other chunks would give; None where it was not asked for.
     intervals: the same for each label.
@@ -493,12 +493,12 @@ def _with_intervals(
 
 
 def _by_chance(held_out: Faces, reference: Faces, draws: int) -> list[Faces]:
-  """Draws of one who does not listen: real faces of the most frequent person, or of any learned."""
+  """Draws of one who does not listen: real faces of the most frequent person, or of anybody."""
   rng = np.random.default_rng(SEED)
   frequent = np.bincount(held_out.identity).argmax()
-  learned = reference.identity < reference.logits.shape[1]
-  pool = np.flatnonzero(learned & (reference.identity == frequent))
-  pool = pool if len(pool) else np.flatnonzero(learned)
+  known = frequent < reference.logits.shape[1]
+  pool = np.flatnonzero(reference.identity == frequent) if known else np.array([], int)
+  pool = pool if len(pool) else np.arange(len(reference.identity))
   drawn = [reference[rng.choice(pool, len(held_out.identity))] for _ in range(draws)]
   return [dataclasses.replace(faces, identity=held_out.identity) for faces in drawn]
 
