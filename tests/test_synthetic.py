@@ -212,7 +212,7 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
 def test_the_unseen_are_not_learned_and_come_last(tmp_path):
   dataset = _synthetic(tmp_path, unseen=("carla", "ana"), identities=6, clips_per_identity=3)
   builder = data.prepare(dataset)
-  assert builder.info.config_name == "synthetic_6x3_32px_s0_without_ana_carla"
+  assert builder.info.config_name.startswith("synthetic_6x3_32px_s0_unseen_")
   learned = ["bea", "diana", "elsa", "fran"]
   assert data.identity_names(builder) == learned
   assert data.everyone(builder) == [*learned, "ana", "carla"]
