@@ -2,8 +2,8 @@
 
 python main.py --mode=ablate --config=configs/ablations.py
 
-In small, `demo`'s networks for 600 steps: 46 minutes on two cores, further seeds among them (AMD EPYC,
-2026-11-26; what it found stands in docs/results.md). In full:
+In small, `demo`'s networks for 600 steps: 46 minutes on two cores of an AMD EPYC, further seeds
+among them (2026-11-26); what it found stands in docs/results.md. In full:
 --config.config=configs/base.py --config.flags="('image_size=128',)", on a GPU.
 """
 
