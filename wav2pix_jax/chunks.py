@@ -64,7 +64,8 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
   records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
   run_info.identities(workdir, data.identity_names(builder))
   run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
-  chosen = data.evenly(records, min(MOST, len(records) // 2) if split == schema.UNSEEN else MOST)
+  most = min(MOST, max(len(records) // 2, 1)) if split == schema.UNSEEN else MOST
+  chosen = data.evenly(records, most)
   known = [(training, data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None))]
   if split == schema.UNSEEN:
     known.append((records, data.evenly(records, MOST, chosen)))
