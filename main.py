@@ -16,7 +16,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from wav2pix_jax.allocator import keep_freed_memory
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 MODES = {  # and the flags that go with each
   "train": ("config", "workdir", "dry_run", "distributed"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 ABOUT, CONFIG = "about.json", "config.json"
 

@@ -56,7 +56,8 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import data, models, on_device, parallel, schema
+  from wav2pix_jax import data, models, on_device, parallel
+  from wav2pix_jax.common import schema
   from wav2pix_jax.state import build_optimizers, initialise
   from wav2pix_jax.steps import step_of
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import ceiling, flops, turns
 from configs import base, release
-from wav2pix_jax import schema
+from wav2pix_jax.common import schema
 
 RECIPES = {"release": release, "base": base}
 IDENTITIES = 10

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from wav2pix_jax import schema
+from wav2pix_jax.common import schema
 
 
 def features() -> tfds.features.FeaturesDict:

@@ -1,10 +1,35 @@
 """Which units (audio groups, videos, utterances) train, and which are held out."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from wav2pix_jax import schema
+from wav2pix_jax.common import schema
+from wav2pix_jax.common.errors import UserError
 
 SHARES = {schema.TRAIN: 0.8, schema.VALIDATION: 0.1, schema.TEST: 0.1}
+
+
+def learned(everyone: Sequence[str], unseen: Iterable[str], where: str) -> list[str]:
+  """Those of everyone who are not unseen, in the same order.
+
+  Args:
+    everyone: names.
+    unseen: names of those in no split but `unseen`.
+    where: what everyone is in, for the errors.
+
+  Raises:
+    UserError: unseen people who are not there, or leave fewer than two.
+  """
+  if absent := set(unseen) - set(everyone):
+    raise UserError(
+      f"dataset.unseen: {', '.join(sorted(absent))} not in {where}, which has "
+      f"{', '.join(everyone) or 'nobody'}."
+    )
+  left = [name for name in everyone if name not in set(unseen)]
+  if len(left) < 2:
+    raise UserError(
+      f"{where}: {len(left)} identities to learn; two at least are needed to tell apart."
+    )
+  return left
 
 
 def assign(units: Mapping[str, Mapping[int, int]]) -> dict[int, str]:

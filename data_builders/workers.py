@@ -12,7 +12,7 @@ from multiprocessing import connection
 
 import cv2
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 
 @contextlib.contextmanager

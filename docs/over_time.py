@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from wav2pix_jax import images, run_info
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import write_whole
+from wav2pix_jax import run_info
+from wav2pix_jax.common import images
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.watch import GRID_BANDS, GRID_COLUMNS
 
 ROWS = 5  # of drawn faces, each after about twice the steps of the one above

@@ -10,7 +10,7 @@ import numpy as np
 from data_builders.synthetic import clips, identity, video
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import Pose, Scene
-from wav2pix_jax import audio, images, schema
+from wav2pix_jax.common import audio, images, schema
 
 SCALE = 70.0
 BIT, BITS = 16, 12  # pixels of a digit, digits of a number

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from configs import base
-from wav2pix_jax import models, parallel, schema
+from wav2pix_jax import models, parallel
+from wav2pix_jax.common import schema
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of
 

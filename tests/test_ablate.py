@@ -12,7 +12,7 @@ from ml_collections import config_flags
 
 from configs import ablations
 from wav2pix_jax import ablate, noise, train
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 
 @pytest.fixture

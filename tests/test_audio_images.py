@@ -8,8 +8,8 @@ import pytest
 import small_release
 from PIL import Image
 
-from wav2pix_jax import audio, images
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common import audio, images
+from wav2pix_jax.common.errors import UserError
 
 
 def _tone(rate, seconds=1.5, hertz=440):

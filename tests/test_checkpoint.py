@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wav2pix_jax import checkpoint, models, parallel, run_info
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.state import build_optimizers, initialise
 
 

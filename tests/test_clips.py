@@ -18,7 +18,7 @@ from conftest import ROOT
 
 from data_builders.prepare import clips, cut, manifest, media, videos
 from data_builders.prepare.__main__ import main
-from wav2pix_jax import audio, schema
+from wav2pix_jax.common import audio, schema
 
 HOW = cut.Settings(rate=1.0, confidence=3.0, frames=True)
 

@@ -8,10 +8,12 @@ import tensorflow_datasets as tfds
 from conftest import TINY
 
 from configs import base
+from data_builders.clips import clips_dataset_builder
 from data_builders.prepare import manifest
 from data_builders.prepare.manifest import Clip
-from wav2pix_jax import audio, data, images, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import data
+from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.errors import UserError
 
 PEOPLE = ("ana", "bea 'é'", "carla")
 VIDEOS, CLIPS = 5, 3  # of each, of a video
@@ -97,6 +99,19 @@ def test_the_unseen_are_not_learned_and_are_no_class(config):
   learned = {video.partition("/")[0] for video in _videos(sum(records.values(), []))}
   assert learned == set(PEOPLE[1:])
   assert data.published_size(config.dataset)[0] == 2
+
+
+def test_genders_are_those_of_the_manifest(config, tmp_path):
+  builder = data.prepare(config.dataset)
+  assert data.genders(builder) == ["", "", ""]
+  found = manifest.read(builder.builder_config.source)
+  genders = dict(zip(sorted(PEOPLE), ("female", "male", "female"), strict=True))
+  known = [dataclasses.replace(clip, gender=genders[clip.identity]) for clip in found]
+  manifest.write(tmp_path / "manifest.jsonl", known)
+  told = dataclasses.replace(builder.builder_config, source=tmp_path / "manifest.jsonl")
+  builder = clips_dataset_builder.Builder(config=told, data_dir=tmp_path)
+  builder.info.features[schema.IDENTITY].names = sorted(PEOPLE)
+  assert data.genders(builder) == ["female", "male", "female"]
 
 
 def test_what_was_curated_is_taken_and_another_manifest_is_another_dataset(config, folder):

@@ -17,7 +17,7 @@ from data_builders.synthetic import clips as drawn
 from data_builders.synthetic import identity
 from data_builders.synthetic.face.head import MIDDLE, SIDE, View
 from data_builders.synthetic.face.pose import Pose, Scene
-from wav2pix_jax import audio, images, schema
+from wav2pix_jax.common import audio, images, schema
 
 SECONDS = np.arange(schema.CLIP_SAMPLES) / schema.SAMPLE_RATE
 PEOPLE = identity.TEN[:4]
@@ -168,7 +168,7 @@ def test_what_was_compared_is_not_compared_again(folder, monkeypatch):
   def refuse(*_):
     raise AssertionError("compared again")
 
-  monkeypatch.setattr("wav2pix_jax.dlib_faces.describer", lambda: refuse)
+  monkeypatch.setattr("wav2pix_jax.common.dlib_faces.describer", lambda: refuse)
   main(["curate", f"--clips={folder}"])
   assert (folder / "curated.jsonl").read_bytes() == before
 

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wav2pix_jax import audio, data, images, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import data
+from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.errors import UserError
 
 
 @pytest.fixture

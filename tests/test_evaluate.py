@@ -10,18 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks import faces
-from wav2pix_jax import (
-  checkpoint,
-  chunks,
-  data,
-  dlib_faces,
-  evaluate,
-  identify,
-  metrics,
-  noise,
-  train,
-)
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import checkpoint, chunks, data, evaluate, identify, metrics, noise, train
+from wav2pix_jax.common import dlib_faces
+from wav2pix_jax.common.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +101,7 @@ def test_real_faces_are_described_once_and_drawn_as_often_as_asked(workdir, monk
   evaluate.evaluate(workdir, "validation", workdir, draws=2)
   assert [title.partition(",")[0] for title in described] == [
     "Real validation faces",
-    "Real training faces",
+    "Real faces to compare with",
     "Drawn faces",
     "Drawn faces",
   ]

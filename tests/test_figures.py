@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wav2pix_jax import dlib_faces, figures
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import figures
+from wav2pix_jax.common import dlib_faces
+from wav2pix_jax.common.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -15,18 +15,9 @@ import safetensors.numpy
 
 from configs import release as release_config
 from configs import youtubers as youtubers_config
-from wav2pix_jax import (
-  audio,
-  checkpoint,
-  generate,
-  models,
-  release,
-  run_info,
-  sample,
-  tensor_files,
-  train,
-)
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import checkpoint, generate, models, release, run_info, sample, tensor_files, train
+from wav2pix_jax.common import audio
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.export import export
 from wav2pix_jax.import_release import import_release
 from wav2pix_jax.state import build_optimizers, initialise

@@ -14,8 +14,9 @@ import pytest
 from PIL import Image
 
 from configs import base
-from wav2pix_jax import audio, checkpoint, data, images, run_info, schema, train
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import checkpoint, data, run_info, train
+from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.errors import UserError
 
 
 def _main(*flags, check=True):

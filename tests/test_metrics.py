@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from wav2pix_jax import data, dlib_faces, identify, metrics
+from wav2pix_jax import data, identify, metrics
+from wav2pix_jax.common import dlib_faces
 
 SIZE, PEOPLE, EACH = 64, 4, 32
 

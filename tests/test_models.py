@@ -9,7 +9,7 @@ import pytest
 
 from configs import base, paper, release
 from wav2pix_jax import models
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models import layers
 from wav2pix_jax.models.speech_encoder import output_length
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from wav2pix_jax import noise, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import noise
+from wav2pix_jax.common import schema
+from wav2pix_jax.common.errors import UserError
 
 SECOND = schema.SAMPLE_RATE
 

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wav2pix_jax import audio, data, images, on_device, parallel, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import data, on_device, parallel
+from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.errors import UserError
 
 KEY = jax.random.key(3)
 

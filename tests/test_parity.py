@@ -10,7 +10,8 @@ import parity_formula
 import pytest
 
 from configs import release as release_config
-from wav2pix_jax import models, release, schema, steps
+from wav2pix_jax import models, release, steps
+from wav2pix_jax.common import schema
 from wav2pix_jax.state import build_optimizers, start
 
 # Rounding noise in the release: biases right before a batch norm.

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from wav2pix_jax import parallel
-from wav2pix_jax.files import exclusively
+from wav2pix_jax.common.files import exclusively
 
 # What moves these biases is rounding alone: the batch norm right after them takes any shift away.
 NOISE = re.compile(r"'(conv\d|dense0|dense1)'\]\['bias'\]")

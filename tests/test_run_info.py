@@ -5,7 +5,7 @@ import json
 import pytest
 
 from wav2pix_jax import run_info
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 NAMES = ["ada", "bo"]
 RECORDS = {"train": "12"}

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wav2pix_jax import models, parallel, schema, steps
+from wav2pix_jax import models, parallel, steps
+from wav2pix_jax.common import schema
 from wav2pix_jax.models import layers
 from wav2pix_jax.state import build_optimizers, initialise
 

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from wav2pix_jax import checkpoint, data, run_info, train
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively, write_whole
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively, write_whole
 
 NOBODY = 65_534
 

@@ -6,7 +6,7 @@ import scipy.io
 from scipy import signal
 
 from wav2pix_jax import vgg_face
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 WIDTHS = ((2, 3), (4, 4), (5, 5, 6), (6, 6, 6), (7, 7, 7))
 HIDDEN = (16, 12)

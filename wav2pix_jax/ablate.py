@@ -12,8 +12,8 @@ import tqdm
 from ml_collections import ConfigDict
 
 from wav2pix_jax import noise
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import write_whole
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import write_whole
 
 MAIN = Path(__file__).parent.parent / "main.py"
 DONE = "trained"  # a file in the workdir

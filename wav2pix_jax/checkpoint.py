@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
 from wav2pix_jax import models, parallel, run_info
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models import Networks
 from wav2pix_jax.state import GanState, build_optimizers, initialise
 

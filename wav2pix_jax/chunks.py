@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import audio, checkpoint, data, generate, noise, run_info, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import checkpoint, data, generate, metrics, noise, run_info
+from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.noise import Noise
 
 DRAWS = 3  # of each chunk
@@ -64,11 +65,13 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
   records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
   run_info.identities(workdir, data.identity_names(builder))
   run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
-  most = min(MOST, max(len(records) // 2, 1)) if split == schema.UNSEEN else MOST
-  chosen = data.evenly(records, most)
-  known = [(training, data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None))]
+  kept = None  # of the unseen, half of each person's, to compare with
   if split == schema.UNSEEN:
-    known.append((records, data.evenly(records, MOST, chosen)))
+    kept = np.argsort(records.identity, kind="stable")[1::2]
+  chosen = data.evenly(records, MOST, kept)
+  known = [(training, data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None))]
+  if kept is not None:
+    known.append((records, metrics.evenly(kept, MOST)))
   faces = np.concatenate([of.faces[picked] for of, picked in known])
   identity = np.concatenate([of.identity[picked] for of, picked in known])
   windows = data.centred_windows(records, config.dataset.window_samples, chosen)

@@ -21,9 +21,9 @@ from tensorflow_datasets.core.download.download_manager import NonMatchingChecks
 from data_builders.clips import clips_dataset_builder as clips
 from data_builders.synthetic import synthetic_dataset_builder as synthetic
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
-from wav2pix_jax import audio, images, schema
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import INCOMPLETE, exclusively, writing
+from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import INCOMPLETE, exclusively, writing
 
 UNIFORM = "uniform"
 CENTRED = "centred"

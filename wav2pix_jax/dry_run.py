@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from wav2pix_jax import data, models, parallel, schema
+from wav2pix_jax import data, models, parallel
+from wav2pix_jax.common import schema
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of
 

@@ -8,20 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import (
-  checkpoint,
-  chunks,
-  data,
-  dlib_faces,
-  identify,
-  metrics,
-  report,
-  schema,
-  vgg_face,
-)
+from wav2pix_jax import checkpoint, chunks, data, identify, metrics, report, vgg_face
 from wav2pix_jax.chunks import Chunks
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import write_whole
+from wav2pix_jax.common import dlib_faces, schema
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.noise import Noise
 
 METRICS, REPORT = "metrics.json", "report.html"
@@ -63,7 +54,7 @@ def measure(
   look_at_real = functools.partial(look, describe=describe_real)
   identity = of.records.identity[of.chosen]
   held_out = look_at_real(of.records.faces[of.chosen], identity, title=f"Real {of.split} faces")
-  reference = look_at_real(*known, title="Real training faces")
+  reference = look_at_real(*known, title="Real faces to compare with")
   drawn = [
     look(faces, identity, describe=describe, title=f"Drawn faces, {number} of {len(draws)}")
     for number, faces in enumerate(draws, 1)

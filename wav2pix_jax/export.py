@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from wav2pix_jax import audio, checkpoint, generate, images, release, run_info, tensor_files
-from wav2pix_jax.files import write_whole
+from wav2pix_jax import checkpoint, generate, release, run_info, tensor_files
+from wav2pix_jax.common import audio, images
+from wav2pix_jax.common.files import write_whole
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 

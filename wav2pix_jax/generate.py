@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wav2pix_jax import images
+from wav2pix_jax.common import images
 from wav2pix_jax.models.generator import Generator
 
 BATCH = 64  # windows at a time

@@ -6,8 +6,8 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from wav2pix_jax import checkpoint, models, parallel, release, run_info, tensor_files
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively
 from wav2pix_jax.state import build_optimizers, start
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from wav2pix_jax.dlib_faces import SAME_PERSON, Describe, Described
+from wav2pix_jax.common.dlib_faces import SAME_PERSON, Describe, Described
 from wav2pix_jax.identify import Identify
 from wav2pix_jax.vgg_face import Name
 

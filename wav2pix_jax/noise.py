@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from wav2pix_jax import schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common import schema
+from wav2pix_jax.common.errors import UserError
 
 KINDS = ("white", "music", "babble", "silence")
 TALKING = 4  # voices in a babble

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wav2pix_jax import audio, data, parallel, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import data, parallel
+from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.steps import Batch, stream
 
 RECORD = "record"  # an index into the records

@@ -15,7 +15,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 AXIS = "data"
 LONGEST_LINE = 2_000  # bytes

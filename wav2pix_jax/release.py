@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models import Networks
 from wav2pix_jax.models.discriminator import Discriminator
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import write_whole, writing
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import write_whole, writing
 
 MAY_CHANGE = {
   "num_steps",

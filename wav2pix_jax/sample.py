@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from wav2pix_jax import audio, checkpoint, generate, images, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax import checkpoint, generate
+from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.errors import UserError
 
 GRID_COLUMNS = 10  # seconds side by side
 

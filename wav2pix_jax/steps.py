@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from wav2pix_jax import losses, schema
+from wav2pix_jax import losses
+from wav2pix_jax.common import schema
 from wav2pix_jax.models import Networks
 from wav2pix_jax.state import GanState, Optimizers, Player
 

@@ -7,7 +7,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 Tensors = dict[str, np.ndarray]
 Text = dict[str, str]

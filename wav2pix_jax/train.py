@@ -11,19 +11,10 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import (
-  audio,
-  checkpoint,
-  data,
-  metrics,
-  models,
-  on_device,
-  parallel,
-  run_info,
-  schema,
-)
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively, writing
+from wav2pix_jax import checkpoint, data, metrics, models, on_device, parallel, run_info
+from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively, writing
 from wav2pix_jax.identify import identifier
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of, stream

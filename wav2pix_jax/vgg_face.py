@@ -16,7 +16,7 @@ import optax
 import scipy.io
 import tqdm
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models.vgg_face import VggFace
 
 BATCH = 16

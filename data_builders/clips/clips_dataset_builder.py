@@ -17,8 +17,8 @@ import tqdm
 from data_builders import records, splits
 from data_builders.prepare import manifest
 from data_builders.prepare.manifest import Clip
-from wav2pix_jax import audio, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common.errors import UserError
 
 CLIPS = "clips"
 
@@ -86,16 +86,7 @@ def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tupl
   if twice:
     raise UserError(f"{chosen.source}: has the clip {twice[0]!r} twice; keep one of its lines.")
   everyone = sorted({clip.identity for clip in clips})
-  if absent := set(chosen.unseen) - set(everyone):
-    raise UserError(
-      f"dataset.unseen: {', '.join(sorted(absent))} not in {chosen.source}, which has "
-      f"{', '.join(everyone) or 'nobody'}."
-    )
-  learned = [identity for identity in everyone if identity not in chosen.unseen]
-  if len(learned) < 2:
-    raise UserError(
-      f"{chosen.source}: {len(learned)} identities to learn; two at least are needed to tell apart."
-    )
+  learned = splits.learned(everyone, chosen.unseen, str(chosen.source))
   unit_of = {source: unit for unit, source in enumerate(sorted({clip.source for clip in clips}))}
   units: dict[str, Counter[int]] = {identity: Counter() for identity in learned}
   for clip in clips:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from data_builders.prepare import clips, curate, cut, download, on_beam
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 
 def main(arguments: list[str] | None = None) -> int:

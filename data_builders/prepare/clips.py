@@ -13,8 +13,8 @@ import tqdm
 
 from data_builders.prepare import cut, manifest, videos
 from data_builders.workers import workers
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively, write_whole
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively, write_whole
 
 SETTINGS = "settings.json"
 REPORT = "report.jsonl"

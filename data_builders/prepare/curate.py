@@ -8,9 +8,9 @@ from pathlib import Path
 
 from data_builders.prepare import likeness, manifest, review
 from data_builders.prepare.manifest import Clip
-from wav2pix_jax.dlib_faces import SAME_PERSON, UnavailableError
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively, write_whole
+from wav2pix_jax.common.dlib_faces import SAME_PERSON, UnavailableError
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively, write_whole
 
 REVIEW = "review.html"
 ACCEPT, REJECT = "accept", "reject"

@@ -10,8 +10,8 @@ from typing import Any
 
 from data_builders.prepare import faces, manifest, media, scores
 from data_builders.prepare.videos import Video
-from wav2pix_jax import audio, images
-from wav2pix_jax.files import INCOMPLETE, write_whole, writing
+from wav2pix_jax.common import audio, images
+from wav2pix_jax.common.files import INCOMPLETE, write_whole, writing
 
 DONE = "video.json"
 

@@ -17,8 +17,8 @@ import tqdm
 
 from data_builders.prepare import videos
 from data_builders.prepare.videos import GENDER, NAME
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively, write_whole
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively, write_whole
 
 URL = "Channel-URL"
 COLUMNS = (NAME, GENDER, URL)  # release

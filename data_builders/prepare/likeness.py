@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from data_builders.prepare.manifest import Clip
-from wav2pix_jax import dlib_faces, images
-from wav2pix_jax.files import writing
+from wav2pix_jax.common import dlib_faces, images
+from wav2pix_jax.common.files import writing
 
 KNOWN = ".embeddings"  # the folder, beside the manifest, that keeps what was computed
 SIDE = 128  # pixels

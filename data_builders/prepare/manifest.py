@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import write_whole
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import write_whole
 
 MANIFEST = "manifest.jsonl"  # every clip
 CURATED = "curated.jsonl"  # those that `curate` kept, if it was used

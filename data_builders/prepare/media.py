@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
-from wav2pix_jax import audio, schema
+from wav2pix_jax.common import audio, schema
 
 # Containers round timestamps, to a millisecond in Matroska. More than this is a gap or a jump.
 ROUNDING = 0.005  # seconds

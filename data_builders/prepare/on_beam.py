@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data_builders.prepare import clips, cut, videos
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import INCOMPLETE
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import INCOMPLETE
 
 
 def run_on(flags: Sequence[str], out: Path) -> clips.Run:

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import webrtcvad
 
-from wav2pix_jax import schema
+from wav2pix_jax.common import schema
 
 SIDE = 128  # pixels, of a face that is scored
 SMALL = 48  # pixels, at which it is compared with its mirror image

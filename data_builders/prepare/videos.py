@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import write_whole
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import write_whole
 
 IDENTITIES = "identities.csv"
 NAME, GENDER = "Name", "Gender"

@@ -11,8 +11,8 @@ import tqdm
 from data_builders.synthetic import video
 from data_builders.synthetic.identity import Person, people
 from data_builders.workers import workers
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import exclusively, write_whole
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively, write_whole
 
 HEADER = "Name,Gender\n"
 

@@ -12,7 +12,7 @@ from data_builders.synthetic.face.pose import Pose, random_scene
 from data_builders.synthetic.identity import Person
 from data_builders.synthetic.voice import Utterance
 from data_builders.workers import workers
-from wav2pix_jax import schema
+from wav2pix_jax.common import schema
 
 OVERSAMPLING = 1.15  # pixels of the canvas for one of the picture
 CHUNK = 20  # clips that a worker makes before it hands them over

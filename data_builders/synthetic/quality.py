@@ -19,7 +19,7 @@ from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import TEN, Microphone, Person, people
 from data_builders.workers import workers
-from wav2pix_jax import schema
+from wav2pix_jax.common import schema
 
 try:
   import dlib

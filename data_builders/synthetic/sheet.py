@@ -5,8 +5,8 @@ from pathlib import Path
 
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import TEN
-from wav2pix_jax import images
-from wav2pix_jax.files import write_whole
+from wav2pix_jax.common import images
+from wav2pix_jax.common.files import write_whole
 
 COLUMNS = 8
 

@@ -12,8 +12,7 @@ import tqdm
 from data_builders import records, splits
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import Person, people
-from wav2pix_jax import images, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common import images, schema
 
 SYNTHETIC = "synthetic"
 
@@ -50,17 +49,7 @@ def config(
     UserError: unseen people who are not there, or leave fewer than two to learn.
   """
   without = sorted(set(unseen))
-  names = [person.name for person in people(identities, seed)]
-  if absent := set(without) - set(names):
-    raise UserError(
-      f"dataset.unseen: no {', '.join(sorted(absent))} among the people, who are "
-      f"{', '.join(names)}."
-    )
-  if without and len(names) - len(without) < 2:
-    raise UserError(
-      f"dataset.unseen leaves {len(names) - len(without)} of {len(names)} people to learn; two at "
-      "least are needed to tell apart."
-    )
+  _learned(people(identities, seed), without)
   name = f"{SYNTHETIC}_{identities}x{clips_per_identity}_{face_pixels}px_s{seed}"
   if without:  # names may be many, and a folder's name is not to be long
     name += f"_unseen_{hashlib.sha256(' '.join(without).encode()).hexdigest()[:8]}"
@@ -73,6 +62,10 @@ def config(
     seed=seed,
     unseen=tuple(without),
   )
+
+
+def _learned(everyone: Sequence[Person], unseen: Sequence[str]) -> list[str]:
+  return splits.learned([person.name for person in everyone], unseen, SYNTHETIC)
 
 
 def genders(chosen: SyntheticConfig) -> dict[str, str]:
@@ -99,7 +92,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     del dl_manager
     chosen = self.builder_config
     found = people(chosen.identities, chosen.seed)
-    learned = [person.name for person in found if person.name not in chosen.unseen]
+    learned = _learned(found, chosen.unseen)
     self.info.features[schema.IDENTITY].names = [*learned, *chosen.unseen]
     return {
       split: self._generate_examples(split, [(found[i], number) for i, number in members])

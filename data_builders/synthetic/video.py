@@ -15,9 +15,9 @@ from data_builders.synthetic.clips import head_of
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import Person
-from wav2pix_jax import audio, schema
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import INCOMPLETE, write_whole, writing
+from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import INCOMPLETE, write_whole, writing
 
 WIDTH, HEIGHT = 640, 480  # pixels
 FINEST = 105  # pixels per unit of the largest head

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import fft, ndimage, signal
 
 from data_builders.synthetic.identity import Microphone, Voice
-from wav2pix_jax import audio, schema
+from wav2pix_jax.common import audio, schema
 
 FRAME = 80  # samples (5 ms) from one shape of the vocal tract to the next
 FRAME_RATE = schema.SAMPLE_RATE // FRAME

@@ -16,7 +16,7 @@ from scipy.sparse import coo_array, csgraph
 
 from data_builders.youtubers import matching
 from data_builders.youtubers.release_files import Pair
-from wav2pix_jax import schema
+from wav2pix_jax.common import schema
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from wav2pix_jax import schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common import schema
+from wav2pix_jax.common.errors import UserError
 
 LAYOUT = "dataset/{train,test}/<identity>/{cropped_face,preprocessed}_frame_<n>.{png,wav}"
 _PAIRED = re.compile(

@@ -18,8 +18,8 @@ import tensorflow_datasets as tfds
 
 from data_builders import records, splits
 from data_builders.youtubers import clips, release_files
-from wav2pix_jax import images, schema
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common import images, schema
+from wav2pix_jax.common.errors import UserError
 
 COMMIT = "d801b41e87f27207a65402bae5d398010a9d9abc"
 URL = f"https://github.com/imatge-upc/wav2pix/archive/{COMMIT}.zip"

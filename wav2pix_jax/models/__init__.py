@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models.discriminator import Discriminator
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
 from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length

@@ -9,9 +9,9 @@ from typing import Any
 import av
 import numpy as np
 
-from wav2pix_jax import schema
-from wav2pix_jax.errors import UserError
-from wav2pix_jax.files import writing
+from wav2pix_jax.common import schema
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import writing
 
 PRE_EMPHASIS = 0.95  # release; the paper names the filter but not its coefficient
 PEAK = "peak"

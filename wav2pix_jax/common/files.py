@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from wav2pix_jax.errors import UserError
+from wav2pix_jax.common.errors import UserError
 
 INCOMPLETE = "incomplete"  # ends the name of what is not yet whole; TFDS's names begin with it
 

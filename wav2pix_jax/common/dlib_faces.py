@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from wav2pix_jax.files import write_whole
+from wav2pix_jax.common.files import write_whole
 
 RECIPE = (
   1  # to be raised with any change to how faces are described: what is kept is of no use then

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from wav2pix_jax.files import writing
+from wav2pix_jax.common.files import writing
 
 JPEG_QUALITY = 95
 LABEL_HEIGHT = 14  # pixels
