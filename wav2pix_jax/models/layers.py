@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from wav2pix_jax.models import products, winograd
+from wav2pix_jax.ops import matmul, winograd
 
 Array = jax.Array
 RELEASE_INIT = nn.initializers.normal(0.02)  # release: every convolution and dense layer
@@ -41,7 +41,7 @@ def conv_15_stride_4(x: Array, kernel: Array) -> Array:
   x = jnp.pad(x, ((0, 0), (6, 4 * (out_length + 3) - 6 - length), (0, 0)))
   x = x.reshape(batch, out_length + 3, 4 * channels)
   patches = jnp.concatenate([x[:, i : i + out_length] for i in range(4)], -1)
-  return products.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, out_length, -1)
+  return matmul.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, out_length, -1)
 
 
 def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
@@ -61,7 +61,7 @@ def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
   patches = jnp.concatenate([x[:, :-1, :-1], x[:, :-1, 1:], x[:, 1:, :-1], x[:, 1:, 1:]], -1)
   taps = kernel.reshape(2, 2, 2, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
   taps = taps.reshape(16 * channels, -1)
-  return products.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, h, w, -1)
+  return matmul.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, h, w, -1)
 
 
 def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:

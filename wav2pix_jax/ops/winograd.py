@@ -19,7 +19,7 @@ and each is the derivative of the others.
 import jax
 import jax.numpy as jnp
 
-from wav2pix_jax.models.products import transposed_product
+from wav2pix_jax.ops.matmul import transposed_product
 
 Array = jax.Array
 
