@@ -15,8 +15,8 @@ from typing import NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from wav2pix_jax.allocator import keep_freed_memory
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.runtime.allocator import keep_freed_memory
 
 MODES = {  # and the flags that go with each
   "train": ("config", "workdir", "dry_run", "distributed"),
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
 def _train() -> None:
   _need("config", "configs/base.py")
   name = Path(config_flags.get_config_filename(FLAGS["config"])).stem
-  from wav2pix_jax import parallel, stopping
+  from wav2pix_jax.runtime import distributed, preemption
   from wav2pix_jax.train import check, train
 
   if FLAGS.dry_run:
@@ -102,12 +102,12 @@ def _train() -> None:
     dry_run(FLAGS.config)
     return
   if FLAGS.distributed:
-    parallel.join()
-    if not parallel.is_first():
+    distributed.join()
+    if not distributed.is_first():
       sys.stdout = open(os.devnull, "w")  # noqa: SIM115, one process speaks for all
   try:
     train(FLAGS.config, Path(FLAGS.workdir or Path("runs", name)))
-  except stopping.Stopped as stopped:
+  except preemption.Stopped as stopped:
     _leave(f"{stopped}; the same command goes on from there.", stopped.status, "stopped")
 
 

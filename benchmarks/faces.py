@@ -22,7 +22,8 @@ ABOUT, CONFIG = "about.json", "config.json"
 
 def draw(workdir: Path, split: str, out: Path) -> None:
   """Draws what `--mode=evaluate` would, into `out`, which is made."""
-  from wav2pix_jax import checkpoint, chunks
+  from wav2pix_jax import chunks
+  from wav2pix_jax.runtime import checkpoint
 
   run = checkpoint.load(workdir)
   of = chunks.choose(workdir, run.config, split)
@@ -41,10 +42,11 @@ def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
   Raises:
     UserError: the dataset here is not the one that was drawn from.
   """
-  from wav2pix_jax import chunks, evaluate, run_info
+  from wav2pix_jax import chunks, evaluate
+  from wav2pix_jax.runtime import run_config
 
   about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
-  config, _ = run_info.read(folder)
+  config, _ = run_config.read(folder)
   config.dataset.data_dir = data_dir or config.dataset.data_dir
   config.dataset.source = source or config.dataset.source
   of = chunks.choose(folder, config, about["split"])

@@ -84,7 +84,7 @@ def _speech(count: int) -> np.ndarray:
 
 def _ours(image_size: int, count: int) -> turns.Work:
   """As `sample.py` draws."""
-  from wav2pix_jax.allocator import keep_freed_memory
+  from wav2pix_jax.runtime.allocator import keep_freed_memory
 
   keep_freed_memory()
   import jax

@@ -51,13 +51,14 @@ def main() -> None:
 
 def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
   """As `train.py` does, but for what it logs."""
-  from wav2pix_jax.allocator import keep_freed_memory
+  from wav2pix_jax.runtime.allocator import keep_freed_memory
 
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import data, models, on_device, parallel
+  from wav2pix_jax import data, models, on_device
   from wav2pix_jax.common import schema
+  from wav2pix_jax.runtime import distributed
   from wav2pix_jax.state import build_optimizers, initialise
   from wav2pix_jax.steps import step_of
 
@@ -66,25 +67,25 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
   builder = data.prepare(config.dataset)
   records = data.load(builder, schema.TRAIN, config.image_size)
   identities = len(data.identity_names(builder))
-  nets, optimizers = models.build(config, identities, parallel.AXIS), build_optimizers(config)
+  nets, optimizers = models.build(config, identities, distributed.AXIS), build_optimizers(config)
   key = jax.random.key(config.seed)
-  state = parallel.replicate(initialise(nets, optimizers, key, config))
-  step: Any = step_of(config, nets, optimizers, parallel.AXIS)
+  state = distributed.replicate(initialise(nets, optimizers, key, config))
+  step: Any = step_of(config, nets, optimizers, distributed.AXIS)
   constants: Any = key
   if side == ON_DEVICE:
-    step = on_device.step_of(step, config, parallel.AXIS)
+    step = on_device.step_of(step, config, distributed.AXIS)
     constants = key, on_device.place(records, config)
   train_batches = (on_device if side == ON_DEVICE else data).train_batches
-  batches = train_batches(records, config, parallel.process_batch_size(config.batch_size))
+  batches = train_batches(records, config, distributed.process_batch_size(config.batch_size))
   if side == CONSTANT:
     batches = itertools.repeat(next(batches))
-  step = parallel.pmapped(step)
+  step = distributed.pmapped(step)
 
   def work():
     nonlocal state
     before = None
     for batch in itertools.islice(batches, steps):
-      state, metrics = step(state, parallel.shard(batch), constants)
+      state, metrics = step(state, distributed.shard(batch), constants)
       jax.block_until_ready(before)  # one step ahead of the devices, as the log keeps it
       before = metrics
     jax.block_until_ready((state, metrics))

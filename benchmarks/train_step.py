@@ -139,22 +139,25 @@ def batch(image_size: int, batch_size: int, window: int) -> dict[str, np.ndarray
 
 def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
   """As `train.py` trains."""
-  from wav2pix_jax.allocator import keep_freed_memory
+  from wav2pix_jax.runtime.allocator import keep_freed_memory
 
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import models, parallel
+  from wav2pix_jax import models
+  from wav2pix_jax.runtime import distributed
   from wav2pix_jax.state import build_optimizers, initialise
   from wav2pix_jax.steps import step_of
 
   config = _config(side.recipe, image_size)
   config.precision = BFLOAT16 if side.precision == BFLOAT16 else FLOAT32
-  nets, optimizers = models.build(config, IDENTITIES, parallel.AXIS), build_optimizers(config)
+  nets, optimizers = models.build(config, IDENTITIES, distributed.AXIS), build_optimizers(config)
   key = jax.random.key(0)
-  state = parallel.replicate(initialise(nets, optimizers, key, config))
-  step = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
-  fed = jax.device_put(parallel.shard(batch(image_size, batch_size, config.dataset.window_samples)))
+  state = distributed.replicate(initialise(nets, optimizers, key, config))
+  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
+  fed = jax.device_put(
+    distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
+  )
 
   def work():
     nonlocal state

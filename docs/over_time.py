@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from wav2pix_jax import run_info
 from wav2pix_jax.common import images
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
-from wav2pix_jax.watch import GRID_BANDS, GRID_COLUMNS
+from wav2pix_jax.runtime import run_config
+from wav2pix_jax.runtime.metric_writer import GRID_BANDS, GRID_COLUMNS
 
 ROWS = 5  # of drawn faces, each after about twice the steps of the one above
 
 
 def main(workdir: Path, picture: Path) -> None:
   """Makes the picture."""
-  size = run_info.read(workdir)[0].image_size
+  size = run_config.read(workdir)[0].image_size
   grids = {int(path.name.split("_")[1]): path for path in workdir.glob("samples/*_held_out.png")}
   if not grids:
     raise UserError(f"{workdir}/samples holds no grid of held-out speech; train for longer.")

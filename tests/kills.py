@@ -30,7 +30,7 @@ import small_release  # noqa: E402
 from absl import logging  # noqa: E402
 from tensorboardX.proto import event_pb2  # noqa: E402
 
-from wav2pix_jax import checkpoint  # noqa: E402
+from wav2pix_jax.runtime import checkpoint  # noqa: E402
 from wav2pix_jax.state import GanState  # noqa: E402
 
 STEPS, SAVE_EVERY = 40, 4

@@ -12,8 +12,9 @@ import jax
 import numpy as np
 
 from configs import base
-from wav2pix_jax import models, parallel
+from wav2pix_jax import models
 from wav2pix_jax.common import schema
+from wav2pix_jax.runtime import distributed
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of
 
@@ -36,12 +37,12 @@ def main(out: str) -> None:
     schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.IDENTITY: rng.integers(0, 2, BATCH).astype("i4"),
   }
-  nets, optimizers = models.build(config, 2, parallel.AXIS), build_optimizers(config)
+  nets, optimizers = models.build(config, 2, distributed.AXIS), build_optimizers(config)
   key = jax.random.key(7)
-  state = parallel.replicate(initialise(nets, optimizers, key, config))
-  step = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
+  state = distributed.replicate(initialise(nets, optimizers, key, config))
+  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
   with jax.default_matmul_precision("highest"):
-    state, metrics = step(state, parallel.shard(batch), key)
+    state, metrics = step(state, distributed.shard(batch), key)
   leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}
   np.savez(out, **leaves, **metrics)
 

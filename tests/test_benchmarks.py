@@ -9,9 +9,10 @@ import pytest
 
 from benchmarks import flops, scaling, train_step, turns
 from configs import base, release
-from wav2pix_jax import models, parallel
+from wav2pix_jax import models
 from wav2pix_jax import release as published
 from wav2pix_jax.models import layers
+from wav2pix_jax.runtime import distributed
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of
 
@@ -35,10 +36,10 @@ def test_operations_counted_by_hand_are_those_that_xla_counts(recipe, monkeypatc
 def test_bytes_sent_by_formula_are_those_that_devices_add_up(recipe):
   config = recipe.get_config()
   config.image_size = 64
-  nets, optimizers = models.build(config, 10, parallel.AXIS), build_optimizers(config)
+  nets, optimizers = models.build(config, 10, distributed.AXIS), build_optimizers(config)
   state = scaling.abstract_state(config)
-  batch = parallel.shard(train_step.batch(64, 4, config.dataset.window_samples))
-  step = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
+  batch = distributed.shard(train_step.batch(64, 4, config.dataset.window_samples))
+  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
   lowered = step.lower(state, batch, jax.random.key(0)).as_text()
   sums = re.findall(r'"stablehlo.all_reduce".*?}\) : \(tensor<(.*?)f32>\) ->', lowered, re.DOTALL)
   floats = [math.prod(int(n) for n in shape.split("x")[:-1]) for shape in sums if shape]

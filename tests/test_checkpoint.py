@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wav2pix_jax import checkpoint, models, parallel, run_info
+from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.runtime import checkpoint, distributed, run_config
 from wav2pix_jax.state import build_optimizers, initialise
 
 
@@ -23,12 +24,12 @@ def make_state(config):
 
 
 def _save(workdir, config, make_state, *steps_and_l1):
-  run_info.write(workdir, config, ["ada", "bo"], {})
-  state = parallel.replicate(make_state())
+  run_config.write(workdir, config, ["ada", "bo"], {})
+  state = distributed.replicate(make_state())
   with checkpoint.Checkpoints(workdir) as checkpoints:
     for step, l1 in steps_and_l1:
       figures = {} if l1 is None else {checkpoint.BEST: l1}
-      checkpoints.save(state.replace(step=parallel.replicate(jnp.int32(step))), {}, figures)
+      checkpoints.save(state.replace(step=distributed.replicate(jnp.int32(step))), {}, figures)
 
 
 def _kept(workdir):
@@ -44,7 +45,7 @@ def test_what_was_saved_comes_back_though_the_state_was_donated(make_state, tmp_
     donate_argnums=0,
     axis_name="data",
   )
-  state = parallel.replicate(make_state())
+  state = distributed.replicate(make_state())
   ones = jnp.ones(jax.local_device_count())
   expected = {}
   with checkpoint.Checkpoints(tmp_path) as checkpoints:
@@ -54,7 +55,7 @@ def test_what_was_saved_comes_back_though_the_state_was_donated(make_state, tmp_
       checkpoints.save(state, {}, {checkpoint.BEST: 0.5})
     for _ in range(5):
       state = grow(state, ones)
-  restored = checkpoint.Checkpoints(tmp_path).restore(3, parallel.abstract(make_state))
+  restored = checkpoint.Checkpoints(tmp_path).restore(3, distributed.abstract(make_state))
   same = jax.tree.map(np.array_equal, restored, expected[3])
   assert all(jax.tree.leaves(same))
   assert jax.tree.structure(restored) == jax.tree.structure(state)
@@ -95,7 +96,7 @@ def test_a_workdir_without_a_checkpoint_is_named(config, tmp_path):
     with pytest.raises(UserError, match="No such file"):
       checkpoint.load(workdir)
   assert not list(tmp_path.iterdir())
-  run_info.write(tmp_path, config, ["ada", "bo"], {})
+  run_config.write(tmp_path, config, ["ada", "bo"], {})
   with pytest.raises(UserError, match="no checkpoint"):
     checkpoint.load(tmp_path)
 
@@ -118,7 +119,7 @@ def _without_arrays(checkpoints, config):
 
 def _of_other_networks(checkpoints, config):
   config.model.generator_width = 16
-  run_info.write(checkpoints.parent / "other", config, ["ada", "bo"], {})
+  run_config.write(checkpoints.parent / "other", config, ["ada", "bo"], {})
   shutil.copy(checkpoints.parent / "other" / "config.json", checkpoints.parent)
 
 

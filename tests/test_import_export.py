@@ -15,11 +15,12 @@ import safetensors.numpy
 
 from configs import release as release_config
 from configs import youtubers as youtubers_config
-from wav2pix_jax import checkpoint, generate, models, release, run_info, sample, tensor_files, train
+from wav2pix_jax import generate, models, release, sample, tensor_files, train
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.export import export
 from wav2pix_jax.import_release import import_release
+from wav2pix_jax.runtime import checkpoint, run_config
 from wav2pix_jax.state import build_optimizers, initialise
 
 SPEECH = np.random.default_rng(0).standard_normal((3, 16_000)).astype("f4")
@@ -206,7 +207,7 @@ def test_an_export_is_imported_with_its_config_and_names(base_run, tmp_path):
   import_release(*files, tmp_path / "again", release_config.get_config())
   before, after = checkpoint.load(base_run), checkpoint.load(tmp_path / "again")
   assert after.identities == before.identities
-  assert run_info.as_dict(after.config) == run_info.as_dict(before.config)
+  assert run_config.as_dict(after.config) == run_config.as_dict(before.config)
   assert not np.array_equal(
     before.state.ema["params"]["upsampler"]["rgb"]["kernel"],
     before.state.generator.params["upsampler"]["rgb"]["kernel"],

@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from configs import base
-from wav2pix_jax import checkpoint, data, run_info, train
+from wav2pix_jax import data, train
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.runtime import checkpoint, run_config
 
 
 def _main(*flags, check=True):
@@ -252,7 +253,7 @@ def places(tmp_path_factory):
   folder = tmp_path_factory.mktemp("places")
   config = base.get_config()
   (folder / "EMPTY").mkdir()
-  run_info.write(folder / "STARTED", config, ["ada", "bo"], {})
+  run_config.write(folder / "STARTED", config, ["ada", "bo"], {})
   audio.write_wav(folder / "TONE", np.zeros(16_000, np.int16))
   images.save_png(folder / "PICTURE", np.zeros((8, 8, 3), np.uint8))
   return {name: str(folder / name) for name in ("EMPTY", "STARTED", "TONE", "PICTURE")}

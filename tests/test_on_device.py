@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wav2pix_jax import data, on_device, parallel
+from wav2pix_jax import data, on_device
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.runtime import distributed
 
 KEY = jax.random.key(3)
 
@@ -157,8 +158,8 @@ def test_devices_share_the_batch_that_one_would_make(records, config):
   indices = np.arange(8) % len(records)
   stored = on_device.place(records, config)
   whole = jax.jit(functools.partial(on_device.batch, config=config))(stored, indices, KEY)
-  made = functools.partial(on_device.batch, config=config, axis_name=parallel.AXIS)
-  shared = jax.pmap(made, axis_name=parallel.AXIS, in_axes=(None, 0, None))(
+  made = functools.partial(on_device.batch, config=config, axis_name=distributed.AXIS)
+  shared = jax.pmap(made, axis_name=distributed.AXIS, in_axes=(None, 0, None))(
     stored, indices.reshape(2, 4), KEY
   )
   assert jax.device_count() == 2
@@ -167,7 +168,7 @@ def test_devices_share_the_batch_that_one_would_make(records, config):
 
 
 def test_records_that_do_not_fit_are_refused(records, config, monkeypatch):
-  monkeypatch.setattr(parallel, "free_memory", lambda: 2**20)
+  monkeypatch.setattr(distributed, "free_memory", lambda: 2**20)
   with pytest.raises(UserError, match="a device has 1 MiB left; set --config.dataset"):
     on_device.place(records, config)
 

@@ -13,8 +13,8 @@ import kills
 import numpy as np
 import pytest
 
-from wav2pix_jax import parallel
 from wav2pix_jax.common.files import exclusively
+from wav2pix_jax.runtime import distributed
 
 # What moves these biases is rounding alone: the batch norm right after them takes any shift away.
 NOISE = re.compile(r"'(conv\d|dense0|dense1)'\]\['bias'\]")
@@ -175,12 +175,12 @@ def test_what_stops_the_first_process_stops_both(runs, released, tmp_path):
 
 
 def test_processes_with_different_records_are_noticed(monkeypatch):
-  monkeypatch.setattr(parallel.jax, "process_count", lambda: 2)
+  monkeypatch.setattr(distributed.jax, "process_count", lambda: 2)
   for digests, same in (([1, 1], True), ([1, 2], False)):
     monkeypatch.setattr(
-      parallel.multihost_utils, "process_allgather", lambda digest, all=digests: all
+      distributed.multihost_utils, "process_allgather", lambda digest, all=digests: all
     )
-    assert parallel.same_everywhere("a") == same
+    assert distributed.same_everywhere("a") == same
 
 
 def test_processes_that_do_not_find_each_other_say_so(tmp_path):

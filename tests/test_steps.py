@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wav2pix_jax import models, parallel, steps
+from wav2pix_jax import models, steps
 from wav2pix_jax.common import schema
 from wav2pix_jax.models import layers
+from wav2pix_jax.runtime import distributed
 from wav2pix_jax.state import build_optimizers, initialise
 
 KEY = jax.random.key(7)
@@ -247,10 +248,10 @@ def test_a_run_compiles_its_step_once(config):
     traces.append(1)
     return _whole_step(config, context)(*args)
 
-  state, context = _setting(config, parallel.AXIS)
-  step, batch = parallel.pmapped(counted), _batch(config, 4)
-  state = parallel.replicate(state)
+  state, context = _setting(config, distributed.AXIS)
+  step, batch = distributed.pmapped(counted), _batch(config, 4)
+  state = distributed.replicate(state)
   for _ in range(3):
-    state, _ = step(state, parallel.shard(batch), KEY)
+    state, _ = step(state, distributed.shard(batch), KEY)
   assert len(traces) == 1
   assert int(state.step) == 3

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wav2pix_jax import checkpoint, data, run_info, train
+from wav2pix_jax import data, train
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, write_whole
+from wav2pix_jax.runtime import checkpoint, run_config
 
 NOBODY = 65_534
 
@@ -180,7 +181,7 @@ def test_folders_that_cannot_be_written(config, tmp_path):
     tmp_path.chmod(0o555)
   config.dataset.data_dir = str(tmp_path / "data")
   for write in (
-    lambda: run_info.write(tmp_path / "run", config, ["ada", "bo"], {}),
+    lambda: run_config.write(tmp_path / "run", config, ["ada", "bo"], {}),
     lambda: exclusively(tmp_path / "run").__enter__(),
     lambda: data.prepare(config.dataset),
   ):
@@ -216,7 +217,7 @@ def test_records_that_changed_are_refused(released, config, workdir, tmp_path):
 def test_one_run_at_a_time(config, workdir):
   with exclusively(workdir), pytest.raises(UserError, match="in use by another run"):
     train.train(config, workdir)
-  assert run_info.has_checkpoint(workdir)
+  assert run_config.has_checkpoint(workdir)
 
 
 def test_data_that_a_killed_process_was_preparing_is_prepared_anew(released, config, tmp_path):

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import checkpoint, data, generate, metrics, noise, run_info
+from wav2pix_jax import data, generate, metrics, noise
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.noise import Noise
+from wav2pix_jax.runtime import checkpoint, run_config
 
 DRAWS = 3  # of each chunk
 MOST, REFERENCE = 200, 400  # chunks of the split, and real faces of the training split, at most
@@ -63,8 +64,8 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
     raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
   size = config.image_size
   records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
-  run_info.identities(workdir, data.identity_names(builder))
-  run_info.refuse_other_records(workdir, {schema.TRAIN: training.digest})
+  run_config.identities(workdir, data.identity_names(builder))
+  run_config.refuse_other_records(workdir, {schema.TRAIN: training.digest})
   kept = None  # of the unseen, half of each person's, to compare with
   if split == schema.UNSEEN:
     kept = np.argsort(records.identity, kind="stable")[1::2]

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from wav2pix_jax import data, models, parallel
+from wav2pix_jax import data, models
 from wav2pix_jax.common import schema
+from wav2pix_jax.runtime import distributed
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of
 
@@ -26,10 +27,10 @@ def dry_run(config: ConfigDict) -> None:
     UserError: a dataset or networks that cannot be.
   """
   identities, records = data.published_size(config.dataset)
-  nets = models.build(config, identities, parallel.AXIS)
+  nets = models.build(config, identities, distributed.AXIS)
   optimizers = build_optimizers(config)
   root_key = jax.random.key(config.seed)
-  state = parallel.abstract(functools.partial(initialise, nets, optimizers, root_key, config))
+  state = distributed.abstract(functools.partial(initialise, nets, optimizers, root_key, config))
   devices = jax.device_count()
   batch = _abstract_batch(config, config.batch_size // devices)
   embedding = jax.ShapeDtypeStruct((len(batch[schema.FACE]), config.model.embedding), jnp.float32)
@@ -44,7 +45,7 @@ def dry_run(config: ConfigDict) -> None:
     (batch[schema.FACE], embedding, False),
   )
 
-  step = parallel.pmapped(step_of(config, nets, optimizers, parallel.AXIS))
+  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
   sharded = {
     name: jax.ShapeDtypeStruct((jax.local_device_count(), *x.shape), x.dtype)
     for name, x in batch.items()

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from wav2pix_jax import checkpoint, generate, release, run_info, tensor_files
+from wav2pix_jax import generate, release, tensor_files
 from wav2pix_jax.common import audio, images
 from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.runtime import checkpoint, run_config
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -49,8 +50,8 @@ def export(workdir: Path, out: Path) -> None:
     jax.ShapeDtypeStruct((count,), jnp.uint32),
   )
   write_whole(out / "generator.stablehlo", bytes(exported.serialize()))
-  carried = {"config": run_info.as_dict(config), run_info.IDENTITIES: run.identities}
-  text = {run_info.EXPORTED: json.dumps(carried)}
+  carried = {"config": run_config.as_dict(config), run_config.IDENTITIES: run.identities}
+  text = {run_config.EXPORTED: json.dumps(carried)}
   state_dicts = release.state_dicts(run.nets, variables, run.state.discriminator.variables)
   for name, tensors in zip(("generator", "discriminator"), state_dicts, strict=True):
     write_whole(out / f"{name}.safetensors", tensor_files.safetensors_bytes(tensors, text))

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import checkpoint, chunks
+from wav2pix_jax import chunks
 from wav2pix_jax.chunks import Chunks
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import writing
+from wav2pix_jax.runtime import checkpoint
 
 COLUMNS = 8  # faces in a row
 MARKED = 6  # faces with landmarks

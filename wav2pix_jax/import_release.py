@@ -5,9 +5,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from wav2pix_jax import checkpoint, models, parallel, release, run_info, tensor_files
+from wav2pix_jax import models, release, tensor_files
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively
+from wav2pix_jax.runtime import checkpoint, distributed, run_config
 from wav2pix_jax.state import build_optimizers, start
 
 
@@ -29,8 +30,8 @@ def import_release(generator: Path, discriminator: Path, workdir: Path, config: 
   """
   tensors, text = tensor_files.read(generator)
   d_tensors, _ = tensor_files.read(discriminator)
-  if run_info.EXPORTED in text:
-    config, identities = _exported(generator, text[run_info.EXPORTED])
+  if run_config.EXPORTED in text:
+    config, identities = _exported(generator, text[run_config.EXPORTED])
   else:
     config.update_from_flattened_dict(release.config_fields(tensors, d_tensors))
     identities = [str(label) for label in range(release.identity_count(tensors))]
@@ -39,12 +40,12 @@ def import_release(generator: Path, discriminator: Path, workdir: Path, config: 
   d_variables = release.read_discriminator(d_tensors, nets.discriminator, config.model.embedding)
   state = start(g_variables, d_variables, build_optimizers(config), config.ema_decay)
   with exclusively(workdir, wait=False):
-    if run_info.has_checkpoint(workdir):
+    if run_config.has_checkpoint(workdir):
       raise UserError(f"{workdir} holds a run already; name another --workdir.")
-    run_info.write(workdir, config, identities, records={})
+    run_config.write(workdir, config, identities, records={})
     with checkpoint.Checkpoints(workdir) as checkpoints:
-      checkpoints.save(parallel.replicate(state), run_info.as_dict(config), held_out={})
-    run_info.record_start(workdir, 0)
+      checkpoints.save(distributed.replicate(state), run_config.as_dict(config), held_out={})
+    run_config.record_start(workdir, 0)
   print(
     f"Imported {config.image_size} px networks for {len(identities)} speakers and windows of "
     f"{config.dataset.window_samples:,} samples into {workdir}."
@@ -57,6 +58,6 @@ def _exported(path: Path, text: str) -> tuple[ConfigDict, list[str]]:
     saved = json.loads(text)
     config = ConfigDict(saved["config"]).lock()
     models.check(config)
-    return config, list(saved[run_info.IDENTITIES])
+    return config, list(saved[run_config.IDENTITIES])
   except (ValueError, KeyError, AttributeError, TypeError) as error:
     raise UserError(f"{path}: carries a config that is none of this version ({error}).") from error

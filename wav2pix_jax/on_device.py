@@ -15,9 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wav2pix_jax import data, parallel
+from wav2pix_jax import data
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.runtime import distributed
 from wav2pix_jax.steps import Batch, stream
 
 RECORD = "record"  # an index into the records
@@ -40,7 +41,7 @@ def place(records: data.Records, config: Any) -> Stored:
   data.refuse_one_identity(records, config)
   lengths = np.diff(records.stops, prepend=0).astype(np.int32)
   size = max(lengths.max(), config.dataset.window_samples)
-  need, free = records.faces.nbytes + 2 * len(records) * size, parallel.free_memory()
+  need, free = records.faces.nbytes + 2 * len(records) * size, distributed.free_memory()
   if free is not None and need > free:
     raise UserError(
       f"dataset.on_device is True, but the records take {need >> 20:,} MiB and a device has "
@@ -52,7 +53,7 @@ def place(records: data.Records, config: Any) -> Stored:
   by_identity = np.argsort(records.identity, kind="stable").astype(np.int32)
   identities = np.arange(records.identity.max() + 2)
   first = np.searchsorted(records.identity[by_identity], identities).astype(np.int32)
-  return parallel.replicate(
+  return distributed.replicate(
     {
       schema.FACE: np.asarray(records.faces),
       schema.SPEECH: speech,

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from wav2pix_jax import checkpoint, generate
+from wav2pix_jax import generate
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.runtime import checkpoint
 
 GRID_COLUMNS = 10  # seconds side by side
 

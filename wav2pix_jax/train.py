@@ -11,15 +11,16 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import checkpoint, data, metrics, models, on_device, parallel, run_info
+from wav2pix_jax import data, metrics, models, on_device
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, writing
 from wav2pix_jax.identify import identifier
+from wav2pix_jax.runtime import checkpoint, distributed, run_config
+from wav2pix_jax.runtime.metric_writer import Log, Look
+from wav2pix_jax.runtime.preemption import Stopped, stop_requests
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of, stream
-from wav2pix_jax.stopping import Stopped, stop_requests
-from wav2pix_jax.watch import Log, Look
 
 # Examples to look at, of speech not learned from and learned from, and real faces to compare with.
 HELD_OUT, LEARNED, REFERENCE = 128, 64, 400
@@ -34,7 +35,7 @@ def check(config: ConfigDict) -> None:
   """
   models.check(config)
   data.check(config.dataset)
-  parallel.process_batch_size(config.batch_size)
+  distributed.process_batch_size(config.batch_size)
   for field in ("num_steps", "log_every", "eval_every", "save_every"):
     if config[field] < 1:
       raise UserError(f"{field} is {config[field]}; it must be at least 1.")
@@ -63,26 +64,26 @@ def train(config: ConfigDict, workdir: Path) -> None:
     Stopped: a signal asked to stop, and the state is saved.
   """
   check(config)
-  run_info.refuse_changes(workdir, config)
+  run_config.refuse_changes(workdir, config)
   builder = data.prepare(config.dataset)
-  identities = run_info.identities(workdir, data.identity_names(builder))
+  identities = run_config.identities(workdir, data.identity_names(builder))
   records = data.load(builder, schema.TRAIN, config.image_size)
   split = data.held_out_split(builder)
   held_out = data.load(builder, split, config.image_size)
 
-  nets = models.build(config, len(identities), parallel.AXIS)
+  nets = models.build(config, len(identities), distributed.AXIS)
   optimizers = build_optimizers(config)
   root_key = jax.random.key(config.seed)
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(initialise, nets, optimizers, init_key, config)
-  step: Any = step_of(config, nets, optimizers, parallel.AXIS)
+  step: Any = step_of(config, nets, optimizers, distributed.AXIS)
   constants: Any = root_key
   train_batches: Any = data.train_batches
   if config.dataset.on_device:
     train_batches = on_device.train_batches
-    step = on_device.step_of(step, config, parallel.AXIS)
+    step = on_device.step_of(step, config, distributed.AXIS)
     constants = root_key, on_device.place(records, config)
-  step_on_devices = parallel.pmapped(step)
+  step_on_devices = distributed.pmapped(step)
   who = identifier(builder, config.image_size)
   chosen = data.evenly(records, REFERENCE)
   reference = metrics.make_out(records.faces[chosen], records.identity[chosen], who)
@@ -93,26 +94,26 @@ def train(config: ConfigDict, workdir: Path) -> None:
   }
   samples = workdir / "samples"
   digests = {schema.TRAIN: records.digest, split: held_out.digest}
-  if not parallel.same_everywhere(f"{digests} {identities}"):
+  if not distributed.same_everywhere(f"{digests} {identities}"):
     raise UserError("the processes read different records; give them one dataset.data_dir.")
 
   with contextlib.ExitStack() as stack:
 
     def take_workdir() -> None:
       stack.enter_context(exclusively(workdir, wait=False))
-      run_info.write(workdir, config, identities, digests)
+      run_config.write(workdir, config, identities, digests)
       _write_recordings(samples / "held_out", held_out, identities)
 
-    parallel.in_first(take_workdir)
+    distributed.in_first(take_workdir)
     stop_asked = stack.enter_context(stop_requests())  # until the last checkpoint is written
     checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir))
     if checkpoints.latest_step is None:
-      state = parallel.replicate(make_state())
+      state = distributed.replicate(make_state())
     else:
-      state = checkpoints.restore(checkpoints.latest_step, parallel.abstract(make_state))
+      state = checkpoints.restore(checkpoints.latest_step, distributed.abstract(make_state))
       print(f"Going on from step {int(state.step)} in {workdir}.")
     start = int(state.step)
-    parallel.in_first(lambda: run_info.record_start(workdir, start))
+    distributed.in_first(lambda: run_config.record_start(workdir, start))
     params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
     print(parameter_overview.get_parameter_overview(params, include_stats=False))
     print(
@@ -122,7 +123,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     batches = train_batches(
       records,
       config,
-      parallel.process_batch_size(config.batch_size),
+      distributed.process_batch_size(config.batch_size),
       jax.process_index(),
       jax.process_count(),
       start,
@@ -132,7 +133,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
     figures: dict[str, float] = {}
     steps = range(start + 1, config.num_steps + 1)
     for step, batch in zip(steps, log.timed(batches), strict=False):
-      state, measured = step_on_devices(state, parallel.shard(batch), constants)
+      state, measured = step_on_devices(state, distributed.shard(batch), constants)
       log.add(measured)
       last = step == config.num_steps
       signal = 0 if last else stop_asked(step)
@@ -148,10 +149,10 @@ def train(config: ConfigDict, workdir: Path) -> None:
           log.write_look(step, name, seen, warn)
       if save:
         comparable = figures if split == schema.VALIDATION else {}  # never choose by test
-        checkpoints.save(state, run_info.as_dict(config), comparable)
+        checkpoints.save(state, run_config.as_dict(config), comparable)
       if signal:
         raise Stopped(f"step {step} of {config.num_steps} is saved in {workdir}", signal)
-  if parallel.is_first():
+  if distributed.is_first():
     _print_end(int(state.step), figures, samples, workdir)
 
 

@@ -17,12 +17,13 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
-from wav2pix_jax import data, generate, metrics, parallel
+from wav2pix_jax import data, generate, metrics
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import writing
 from wav2pix_jax.identify import Identify
 from wav2pix_jax.models import Networks
+from wav2pix_jax.runtime import distributed
 from wav2pix_jax.state import GanState
 
 GRID_COLUMNS, GRID_BANDS = 8, 2
@@ -48,7 +49,7 @@ class Log:
     self._waited = 0.0
     self._folder, self._samples = workdir / "tensorboard", workdir / "samples"
     self._board = None
-    if parallel.is_first():
+    if distributed.is_first():
       with writing(self._folder):
         self._folder.mkdir(parents=True, exist_ok=True)
         self._board = EventsWriter(str(self._folder / "events"), f".{os.getpid()}")
@@ -59,7 +60,7 @@ class Log:
       initial=start * config.batch_size,
       unit=" faces",
       mininterval=1 if sys.stderr.isatty() else 60,
-      disable=not parallel.is_first(),
+      disable=not distributed.is_first(),
     )
 
   def __enter__(self) -> "Log":
@@ -114,10 +115,10 @@ class Log:
     """Writes what a look saw, its grid also as `step_<step>_<name>.png`; warns where asked to."""
     self._scalars(step, seen.figures)
     self._put(step, summary=summary.image(f"{name}/grid", seen.grid, dataformats="HWC"))
-    if parallel.is_first():
+    if distributed.is_first():
       images.save_png(self._samples / f"step_{step:06d}_{name}.png", seen.grid)
     self._say(step, seen.figures)
-    for warning in seen.warnings if warn and parallel.is_first() else ():
+    for warning in seen.warnings if warn and distributed.is_first() else ():
       self._bar.write(f"WARNING step {step}: {warning}", file=sys.stdout)
 
   def _scalars(self, step: int, values: dict[str, float]) -> None:
@@ -132,7 +133,7 @@ class Log:
         self._board.flush()
 
   def _say(self, step: int, values: dict[str, float]) -> None:
-    if parallel.is_first():
+    if distributed.is_first():
       text = "  ".join(f"{name} {value:.3f}" for name, value in values.items())
       self._bar.write(f"step {step}: {text}", file=sys.stdout)
 

@@ -13,9 +13,10 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
-from wav2pix_jax import models, parallel, run_info
+from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models import Networks
+from wav2pix_jax.runtime import distributed, run_config
 from wav2pix_jax.state import GanState, build_optimizers, initialise
 
 BEST = "held_out/feature_distance"  # lower is better
@@ -81,7 +82,7 @@ class Checkpoints:
       self._manager.save(
         int(state.step),
         args=ocp.args.Composite(
-          state=ocp.args.StandardSave(parallel.across_processes(state)),
+          state=ocp.args.StandardSave(distributed.across_processes(state)),
           config=ocp.args.JsonSave(config),
         ),
         metrics=held_out if BEST in held_out else None,
@@ -92,7 +93,7 @@ class Checkpoints:
 
     Args:
       step: one that there is.
-      abstract: shapes, dtypes and placement (`parallel.abstract`); devices and processes may be
+      abstract: shapes, dtypes and placement (`distributed.abstract`); devices and processes may be
         others than those that saved.
 
     Raises:
@@ -157,8 +158,8 @@ def load(workdir: Path, step: int | None = None) -> Run:
   Raises:
     UserError: no run, one without a checkpoint, or one that cannot be read.
   """
-  config, identities = run_info.read(workdir)
-  if not run_info.has_checkpoint(workdir):
+  config, identities = run_config.read(workdir)
+  if not run_config.has_checkpoint(workdir):
     raise UserError(
       f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}."
     )
@@ -175,9 +176,9 @@ def load(workdir: Path, step: int | None = None) -> Run:
     chosen = checkpoints.best_step if step is None else step
     assert chosen is not None
     try:
-      state = checkpoints.restore(chosen, parallel.abstract(make_state))
+      state = checkpoints.restore(chosen, distributed.abstract(make_state))
     except UserError:
-      if step is not None or chosen in run_info.saved_steps(workdir):
+      if step is not None or chosen in run_config.saved_steps(workdir):
         raise
       return load(workdir)  # training went on meanwhile, and put a newer one in its place
   return Run(config, identities, nets, state)
