@@ -56,8 +56,9 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import data, models, on_device
+  from wav2pix_jax import models
   from wav2pix_jax.common import schema
+  from wav2pix_jax.data import data, on_device
   from wav2pix_jax.runtime import distributed
   from wav2pix_jax.state import build_optimizers, initialise
   from wav2pix_jax.steps import step_of

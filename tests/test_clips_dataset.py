@@ -11,9 +11,9 @@ from configs import base
 from data_builders.clips import clips_dataset_builder
 from data_builders.prepare import manifest
 from data_builders.prepare.manifest import Clip
-from wav2pix_jax import data
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.data import data
 
 PEOPLE = ("ana", "bea 'é'", "carla")
 VIDEOS, CLIPS = 5, 3  # of each, of a video

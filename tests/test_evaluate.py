@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from benchmarks import faces
-from wav2pix_jax import chunks, data, evaluate, identify, metrics, noise, train
+from wav2pix_jax import chunks, evaluate, identify, metrics, noise, train
 from wav2pix_jax.common import dlib_faces
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.data import data
 from wav2pix_jax.runtime import checkpoint
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from wav2pix_jax import data, identify, metrics
+from wav2pix_jax import identify, metrics
 from wav2pix_jax.common import dlib_faces
+from wav2pix_jax.data import data
 
 SIZE, PEOPLE, EACH = 64, 4, 32
 

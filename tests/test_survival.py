@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wav2pix_jax import data, train
+from wav2pix_jax import train
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, write_whole
+from wav2pix_jax.data import data
 from wav2pix_jax.runtime import checkpoint, run_config
 
 NOBODY = 65_534

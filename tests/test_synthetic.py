@@ -19,9 +19,9 @@ from data_builders.synthetic import clips, identity, talk, video, voice
 from data_builders.synthetic.__main__ import main
 from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, Scene, random_scene
-from wav2pix_jax import data
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.data import data
 
 SIZE = 48
 NEUTRAL = Scene()

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import data, generate, metrics, noise
+from wav2pix_jax import generate, metrics, noise
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.data import data
 from wav2pix_jax.noise import Noise
 from wav2pix_jax.runtime import checkpoint, run_config
 

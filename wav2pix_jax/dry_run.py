@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from wav2pix_jax import data, models
+from wav2pix_jax import models
 from wav2pix_jax.common import schema
+from wav2pix_jax.data import data
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of

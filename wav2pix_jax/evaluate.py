@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import chunks, data, identify, metrics, report, vgg_face
+from wav2pix_jax import chunks, identify, metrics, report, vgg_face
 from wav2pix_jax.chunks import Chunks
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.data import data
 from wav2pix_jax.noise import Noise
 from wav2pix_jax.runtime import checkpoint
 

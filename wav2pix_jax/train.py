@@ -11,10 +11,11 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import data, metrics, models, on_device
+from wav2pix_jax import metrics, models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, writing
+from wav2pix_jax.data import data, on_device
 from wav2pix_jax.identify import identifier
 from wav2pix_jax.runtime import checkpoint, distributed, run_config
 from wav2pix_jax.runtime.metric_writer import Log, Look
