@@ -122,12 +122,12 @@ def _sample() -> None:
 
 def _evaluate() -> None:
   _need("workdir", "RUN")
-  from wav2pix_jax import chunks, noise
   from wav2pix_jax.evaluate import evaluate
+  from wav2pix_jax.metrics import evaluation_set, noise
 
   added = noise.parse(FLAGS.noise) if FLAGS.noise else None
   vgg = Path(FLAGS.vgg_face) if FLAGS.vgg_face else None
-  draws = FLAGS.num_draws or chunks.DRAWS
+  draws = FLAGS.num_draws or evaluation_set.DRAWS
   evaluate(Path(FLAGS.workdir), FLAGS.split, Path(FLAGS.out or FLAGS.workdir), vgg, added, draws)
 
 

@@ -22,13 +22,13 @@ ABOUT, CONFIG = "about.json", "config.json"
 
 def draw(workdir: Path, split: str, out: Path) -> None:
   """Draws what `--mode=evaluate` would, into `out`, which is made."""
-  from wav2pix_jax import chunks
+  from wav2pix_jax.metrics import evaluation_set
   from wav2pix_jax.runtime import checkpoint
 
   run = checkpoint.load(workdir)
-  of = chunks.choose(workdir, run.config, split)
+  of = evaluation_set.choose(workdir, run.config, split)
   out.mkdir(parents=True, exist_ok=True)
-  for number, faces in enumerate(chunks.draw(run, of)):
+  for number, faces in enumerate(evaluation_set.draw(run, of)):
     np.save(out / f"draw_{number}.npy", faces)
   shutil.copy(workdir / CONFIG, out / CONFIG)
   about = {"split": split, "step": int(run.state.step), "digest": of.records.digest}
@@ -42,14 +42,15 @@ def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
   Raises:
     UserError: the dataset here is not the one that was drawn from.
   """
-  from wav2pix_jax import chunks, evaluate
+  from wav2pix_jax import evaluate
+  from wav2pix_jax.metrics import evaluation_set
   from wav2pix_jax.runtime import run_config
 
   about: dict[str, Any] = json.loads((folder / ABOUT).read_text())
   config, _ = run_config.read(folder)
   config.dataset.data_dir = data_dir or config.dataset.data_dir
   config.dataset.source = source or config.dataset.source
-  of = chunks.choose(folder, config, about["split"])
+  of = evaluation_set.choose(folder, config, about["split"])
   if of.records.digest != about["digest"]:
     raise UserError(
       f"{folder} was drawn from another dataset than that in {config.dataset.data_dir}; name the "

@@ -11,8 +11,9 @@ from absl import flags
 from ml_collections import config_flags
 
 from configs import ablations
-from wav2pix_jax import ablate, noise, train
+from wav2pix_jax import ablate, train
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.metrics import noise
 
 
 @pytest.fixture

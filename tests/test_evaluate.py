@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from benchmarks import faces
-from wav2pix_jax import chunks, evaluate, identify, metrics, noise, train
+from wav2pix_jax import evaluate, train
 from wav2pix_jax.common import dlib_faces
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.data import data
+from wav2pix_jax.metrics import evaluation_set, identity_classifier, metrics, noise
 from wav2pix_jax.runtime import checkpoint
 
 
@@ -70,11 +71,12 @@ def test_evaluating_prints_a_table_and_writes_every_row(workdir):
 
 
 def test_noise_is_a_part_of_its_own_and_is_heard(workdir, monkeypatch):
-  monkeypatch.setattr(chunks, "MOST", 6)
+  monkeypatch.setattr(evaluation_set, "MOST", 6)
   _without_dlib(monkeypatch)
   run = checkpoint.load(workdir)
   clean, noisy = (
-    chunks.choose(workdir, run.config, "test", added) for added in (None, noise.parse("babble:0"))
+    evaluation_set.choose(workdir, run.config, "test", added)
+    for added in (None, noise.parse("babble:0"))
   )
   assert (clean.windows != noisy.windows).any(1).all()
   evaluate.evaluate(workdir, "test", workdir, added=noise.parse("babble:0"))
@@ -180,14 +182,16 @@ def test_training_logs_the_cheap_rows_and_keeps_the_best(trained):
 
 
 def test_the_classifier_is_taught_once_and_always_the_same(clean, tmp_path):
-  identify.identifier(clean, 16)
-  (cache,) = (identify.Path(clean.data_dir) / "classifier").glob("16px*")
+  identity_classifier.identifier(clean, 16)
+  (cache,) = (identity_classifier.Path(clean.data_dir) / "classifier").glob("16px*")
   taught = cache.stat().st_mtime_ns
   records = data.load(clean, "test", 16)
-  logits, features = identify.identifier(clean, 16)(records.faces)
+  logits, features = identity_classifier.identifier(clean, 16)(records.faces)
   assert cache.stat().st_mtime_ns == taught
   assert logits.shape == (len(records), 2)
-  again = identify.classifier(identify.learn(data.load(clean, "train", 16)))(records.faces)
+  again = identity_classifier.classifier(identity_classifier.learn(data.load(clean, "train", 16)))(
+    records.faces
+  )
   np.testing.assert_array_equal(again[0], logits)
   np.testing.assert_array_equal(again[1], features)
   assert (logits.argmax(-1) == records.identity).all()
@@ -196,8 +200,8 @@ def test_the_classifier_is_taught_once_and_always_the_same(clean, tmp_path):
 def test_faces_drawn_here_and_measured_elsewhere_give_the_same_figures(
   workdir, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(chunks, "MOST", 6)
-  monkeypatch.setattr(chunks, "REFERENCE", 12)
+  monkeypatch.setattr(evaluation_set, "MOST", 6)
+  monkeypatch.setattr(evaluation_set, "REFERENCE", 12)
   evaluate.evaluate(workdir, "test", workdir)
   faces.draw(workdir, "test", tmp_path / "faces")
   faces.measure(tmp_path / "faces", data_dir=None, source=None)

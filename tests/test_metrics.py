@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from wav2pix_jax import identify, metrics
 from wav2pix_jax.common import dlib_faces
 from wav2pix_jax.data import data
+from wav2pix_jax.metrics import identity_classifier, metrics
 
 SIZE, PEOPLE, EACH = 64, 4, 32
 
@@ -29,7 +29,7 @@ class Bench:
   held_out: metrics.Faces
   good: np.ndarray  # other faces of the same people, in the same order
   reference: metrics.Faces
-  who: identify.Identify
+  who: identity_classifier.Identify
   make_out: object
 
   def rows(self, pictures):
@@ -67,9 +67,9 @@ def bench(four_people):
   nothing = np.zeros(0, np.int16), np.zeros(count, np.int64)
   records = data.Records(flat(training), *nothing, labels(training), np.zeros(count, int), "")
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(identify, "LEAST_STEPS", 80)
-    patch.setattr(identify, "STEPS_FOR_EACH", 20)  # four people who differ much
-    who = identify.classifier(identify.learn(records))
+    patch.setattr(identity_classifier, "LEAST_STEPS", 80)
+    patch.setattr(identity_classifier, "STEPS_FOR_EACH", 20)  # four people who differ much
+    who = identity_classifier.classifier(identity_classifier.learn(records))
   describe = _each_once(dlib_faces.describer())
 
   def make_out(pictures, identity):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from wav2pix_jax import noise
 from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.metrics import noise
 
 SECOND = schema.SAMPLE_RATE
 

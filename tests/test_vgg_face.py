@@ -5,8 +5,8 @@ import pytest
 import scipy.io
 from scipy import signal
 
-from wav2pix_jax import vgg_face
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.metrics import vgg_face
 
 WIDTHS = ((2, 3), (4, 4), (5, 5, 6), (6, 6, 6), (7, 7, 7))
 HIDDEN = (16, 12)

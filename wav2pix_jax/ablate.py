@@ -11,9 +11,9 @@ from typing import Any
 import tqdm
 from ml_collections import ConfigDict
 
-from wav2pix_jax import noise
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.metrics import noise
 
 MAIN = Path(__file__).parent.parent / "main.py"
 DONE = "trained"  # a file in the workdir

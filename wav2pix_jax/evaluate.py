@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import chunks, identify, metrics, report, vgg_face
-from wav2pix_jax.chunks import Chunks
+from wav2pix_jax import report
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.data import data
-from wav2pix_jax.noise import Noise
+from wav2pix_jax.metrics import evaluation_set, identity_classifier, metrics, vgg_face
+from wav2pix_jax.metrics.evaluation_set import Chunks
+from wav2pix_jax.metrics.noise import Noise
 from wav2pix_jax.runtime import checkpoint
 
 METRICS, REPORT = "metrics.json", "report.html"
@@ -25,7 +26,7 @@ SHOWN = 6  # chunks of each identity in the report, at most
 def measure(
   of: Chunks, draws: np.ndarray, vgg: Path | None = None
 ) -> tuple[dict[str, metrics.Row], dict[str, str]]:
-  """What `chunks.draw` drew, measured: the rows, and why others are missing.
+  """What `evaluation_set.draw` drew, measured: the rows, and why others are missing.
 
   Args:
     of: what was drawn from.
@@ -42,7 +43,7 @@ def measure(
     describe_real = dlib_faces.kept(describe, Path(of.builder.data_dir) / "described")
   except dlib_faces.UnavailableError as error:
     missing = dict.fromkeys(metrics.BY_DLIB, str(error))
-  who = identify.identifier(of.builder, of.config.image_size)
+  who = identity_classifier.identifier(of.builder, of.config.image_size)
   if of.split == schema.UNSEEN:
     missing |= dict.fromkeys(metrics.BY_CLASSIFIERS, "no classifier knows the unseen")
   elif not vgg:
@@ -74,7 +75,7 @@ def evaluate(
   out: Path,
   vgg: Path | None = None,
   added: Noise | None = None,
-  draws: int = chunks.DRAWS,
+  draws: int = evaluation_set.DRAWS,
 ) -> None:
   """Draws from a split's speech, measures the faces, and tells, as `tell` does.
 
@@ -94,8 +95,8 @@ def evaluate(
   """
   _read(out / METRICS)  # before any work
   run = checkpoint.load(workdir)
-  of = chunks.choose(workdir, run.config, split, added)
-  tell(workdir, of, int(run.state.step), chunks.draw(run, of, draws), out, vgg)
+  of = evaluation_set.choose(workdir, run.config, split, added)
+  tell(workdir, of, int(run.state.step), evaluation_set.draw(run, of, draws), out, vgg)
 
 
 def tell(
@@ -109,7 +110,7 @@ def tell(
     workdir: of the run.
     of: what was drawn from.
     step: of the checkpoint.
-    draws: what `chunks.draw` drew.
+    draws: what `evaluation_set.draw` drew.
     out: folder for the files.
     vgg: as of `evaluate`.
 

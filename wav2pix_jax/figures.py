@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import chunks
-from wav2pix_jax.chunks import Chunks
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import writing
+from wav2pix_jax.metrics import evaluation_set
+from wav2pix_jax.metrics.evaluation_set import Chunks
 from wav2pix_jax.runtime import checkpoint
 
 COLUMNS = 8  # faces in a row
@@ -69,7 +69,7 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
     _beside_real(first),
     _side_by_side(runs),
   ]
-  seeds = f"seed {chunks.SEED} of drawing, {first.of.config.seed} of training"
+  seeds = f"seed {evaluation_set.SEED} of drawing, {first.of.config.seed} of training"
   for number, made in enumerate(written, 3):
     if made is None:
       print(f"figure {number}: left out, since dlib is not installed; pip install -e '.[eval]'")
@@ -88,8 +88,8 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
 
 def _drawn(workdir: Path, split: str) -> Drawn:
   run = checkpoint.load(workdir)
-  of = chunks.choose(workdir, run.config, split)
-  return Drawn(workdir, of, int(run.state.step), chunks.draw(run, of, draws=1)[0])
+  of = evaluation_set.choose(workdir, run.config, split)
+  return Drawn(workdir, of, int(run.state.step), evaluation_set.draw(run, of, draws=1)[0])
 
 
 def _same_speech(a: Chunks, b: Chunks) -> bool:

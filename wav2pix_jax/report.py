@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import metrics
 from wav2pix_jax.common import audio, images
+from wav2pix_jax.metrics import metrics
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLACE = "/*DATA*/null"

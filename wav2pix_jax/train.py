@@ -11,12 +11,13 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import metrics, models
+from wav2pix_jax import models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, writing
 from wav2pix_jax.data import data, on_device
-from wav2pix_jax.identify import identifier
+from wav2pix_jax.metrics import metrics
+from wav2pix_jax.metrics.identity_classifier import identifier
 from wav2pix_jax.runtime import checkpoint, distributed, run_config
 from wav2pix_jax.runtime.metric_writer import Log, Look
 from wav2pix_jax.runtime.preemption import Stopped, stop_requests

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from wav2pix_jax.common.dlib_faces import SAME_PERSON, Describe, Described
-from wav2pix_jax.identify import Identify
-from wav2pix_jax.vgg_face import Name
+from wav2pix_jax.metrics.identity_classifier import Identify
+from wav2pix_jax.metrics.vgg_face import Name
 
 TITLES = {  # of the rows, in the order of the table
   "identity_accuracy": "identity accuracy",

@@ -17,7 +17,7 @@ import scipy.io
 import tqdm
 
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.models.vgg_face import VggFace
+from wav2pix_jax.models.vgg16 import VggFace
 
 BATCH = 16
 STEPS, RATE = 500, 1e-2  # of the new last layer
