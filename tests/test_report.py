@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from wav2pix_jax import report
+from wav2pix_jax.reports import report
 
 CHROMIUM = shutil.which("chromium")
 PEOPLE = ["ada", "</script><b>bo"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import report
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
@@ -16,6 +15,7 @@ from wav2pix_jax.data import data
 from wav2pix_jax.metrics import evaluation_set, identity_classifier, metrics, vgg_face
 from wav2pix_jax.metrics.evaluation_set import Chunks
 from wav2pix_jax.metrics.noise import Noise
+from wav2pix_jax.reports import report
 from wav2pix_jax.runtime import checkpoint
 
 METRICS, REPORT = "metrics.json", "report.html"
