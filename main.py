@@ -152,7 +152,7 @@ def _import() -> None:
     _need(name, "FILE")
   _need("workdir", "NEW")
   from configs import release
-  from wav2pix_jax.import_release import import_release
+  from wav2pix_jax.weights.import_weights import import_release
 
   generator, discriminator = Path(FLAGS.generator), Path(FLAGS.discriminator)
   import_release(generator, discriminator, Path(FLAGS.workdir), release.get_config())
@@ -160,7 +160,7 @@ def _import() -> None:
 
 def _export() -> None:
   _need("workdir", "RUN")
-  from wav2pix_jax.export import export
+  from wav2pix_jax.weights.export import export
 
   export(Path(FLAGS.workdir), Path(FLAGS.out or Path(FLAGS.workdir, "export")))
 

@@ -10,11 +10,11 @@ import pytest
 from benchmarks import flops, scaling, train_step, turns
 from configs import base, release
 from wav2pix_jax import models
-from wav2pix_jax import release as published
 from wav2pix_jax.models import layers
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.state import build_optimizers, initialise
 from wav2pix_jax.steps import step_of
+from wav2pix_jax.weights import pytorch_names as published
 
 
 @pytest.mark.parametrize("recipe", [base, release])

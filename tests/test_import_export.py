@@ -15,13 +15,14 @@ import safetensors.numpy
 
 from configs import release as release_config
 from configs import youtubers as youtubers_config
-from wav2pix_jax import generate, models, release, sample, tensor_files, train
+from wav2pix_jax import generate, models, sample, train
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.export import export
-from wav2pix_jax.import_release import import_release
 from wav2pix_jax.runtime import checkpoint, run_config
 from wav2pix_jax.state import build_optimizers, initialise
+from wav2pix_jax.weights import pytorch_names, tensor_files
+from wav2pix_jax.weights.export import export
+from wav2pix_jax.weights.import_weights import import_release
 
 SPEECH = np.random.default_rng(0).standard_normal((3, 16_000)).astype("f4")
 SEEDS = np.arange(3, dtype="u4")
@@ -42,7 +43,7 @@ def _small_release(config, identities=10):
     lambda leaf: rng.uniform(0, 0.1, leaf.shape).astype("f4"),
     jax.eval_shape(lambda: initialise(nets, build_optimizers(config), jax.random.key(0), config)),
   )
-  return release.state_dicts(nets, state.generator.variables, state.discriminator.variables)
+  return pytorch_names.state_dicts(nets, state.generator.variables, state.discriminator.variables)
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_published_checkpoint_is_imported_and_exported_unchanged(
   assert int(run.state.step) == 0
   for moment in jax.tree.leaves(run.state.generator.opt_state):
     assert not np.any(moment)  # fresh
-  out = release.state_dicts(
+  out = pytorch_names.state_dicts(
     run.nets, run.state.generator.variables, run.state.discriminator.variables
   )
   for theirs, ours in zip(published, out, strict=True):
@@ -147,19 +148,19 @@ def test_files_that_are_none(tmp_path, name, content, words):
 
 
 def test_missing_wrong_and_unknown_tensors_are_listed(published):
-  for reader in (release.import_generator, release.import_discriminator):
+  for reader in (pytorch_names.import_generator, pytorch_names.import_discriminator):
     with pytest.raises(UserError, match=r"lacks .*and \d+ more|lacks net"):
       reader({})
   generator, discriminator = dict(published[0]), dict(published[1])
   few = {name: x for name, x in generator.items() if "netG" not in name or "netG.0." in name}
-  assert release.config_fields(few, discriminator)["image_size"] == 8
+  assert pytorch_names.config_fields(few, discriminator)["image_size"] == 8
   with pytest.raises(UserError, match=r"lacks netG\.3\.0\.module\.weight_bar"):
-    release.import_generator(few)
+    pytorch_names.import_generator(few)
   del generator["audio_embedding.fc.2.bias"], generator["aux_classifier.net.1.running_var"]
   generator["netG.3.6.module.weight_u"] = np.ones(7)
   generator["netG.4.weight"] = np.ones(1)
   with pytest.raises(UserError) as error:
-    release.import_generator(generator)
+    pytorch_names.import_generator(generator)
   for words in (
     "lacks audio_embedding.fc.2.bias, aux_classifier.net.1.running_var",
     "wrong shapes: netG.3.6.module.weight_u (7,) instead of (128,)",
@@ -168,7 +169,7 @@ def test_missing_wrong_and_unknown_tensors_are_listed(published):
     assert words in str(error.value)
   del discriminator["netD_2.weight"]
   with pytest.raises(UserError, match=r"lacks netD_2\.weight"):
-    release.import_discriminator(discriminator)
+    pytorch_names.import_discriminator(discriminator)
 
 
 def test_networks_of_two_sizes_do_not_go_together(published, tmp_path):
@@ -272,9 +273,9 @@ def test_a_config_of_another_version_is_named(published, tmp_path, text):
   assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("window", release.WINDOWS)
+@pytest.mark.parametrize("window", pytorch_names.WINDOWS)
 def test_the_window_is_read_off_the_encoder(small_config, window):
   small_config.dataset.window_samples = window
-  fields = release.config_fields(*_small_release(small_config))
+  fields = pytorch_names.config_fields(*_small_release(small_config))
   assert fields["dataset.window_samples"] == window
   assert fields["image_size"] == 16

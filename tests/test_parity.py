@@ -10,9 +10,10 @@ import parity_formula
 import pytest
 
 from configs import release as release_config
-from wav2pix_jax import models, release, steps
+from wav2pix_jax import models, steps
 from wav2pix_jax.common import schema
 from wav2pix_jax.state import build_optimizers, start
+from wav2pix_jax.weights import pytorch_names
 
 # Rounding noise in the release: biases right before a batch norm.
 NOISE = ("conv.bias", "aux_classifier.net.0.bias", "aux_classifier.net.3.bias")
@@ -34,10 +35,10 @@ def case(request):
   }
   config = release_config.get_config()
   optimizers = build_optimizers(config)
-  nets = release.networks(generator_dict, discriminator_dict, dropout=0.0)
+  nets = pytorch_names.networks(generator_dict, discriminator_dict, dropout=0.0)
   state = start(
-    release.import_generator(generator_dict),
-    release.import_discriminator(discriminator_dict),
+    pytorch_names.import_generator(generator_dict),
+    pytorch_names.import_discriminator(discriminator_dict),
     optimizers,
     ema_decay=0.0,
   )
@@ -76,7 +77,9 @@ def _nchw(faces):
 
 
 def test_evaluation(case, worst):
-  out = release.evaluate_imported(*case.dicts, case.batch[schema.SPEECH], case.batch[schema.FACE])
+  out = pytorch_names.evaluate_imported(
+    *case.dicts, case.batch[schema.SPEECH], case.batch[schema.FACE]
+  )
   out["fake"] = _nchw(out["fake"])
   errors = {k: np.abs(v - case.numbers[f"eval.{k}"]).max() for k, v in out.items()}
   worst("evaluation outputs", errors, 1e-4)
@@ -164,8 +167,8 @@ def test_updated_networks(case, worst):
 def _parameters(case, network):
   """(release name, our path) of every trained tensor."""
   tables = {
-    "G": release._generator_table(case.nets.generator),
-    "D": release._discriminator_table(case.nets.discriminator),
+    "G": pytorch_names._generator_table(case.nets.generator),
+    "D": pytorch_names._discriminator_table(case.nets.discriminator),
   }
   for row in tables[network]:
     collection, *path = row.path

@@ -18,11 +18,11 @@ import tensorflow_datasets as tfds
 import tqdm
 from jax import lax
 
-from wav2pix_jax import tensor_files
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.files import exclusively, write_whole
 from wav2pix_jax.data import data
 from wav2pix_jax.models.face_classifier import FaceClassifier
+from wav2pix_jax.weights import tensor_files
 
 RECIPE = 2  # to be raised with any change to how it learns: what is cached is then of no use
 BATCH, RATE = 64, 1e-3

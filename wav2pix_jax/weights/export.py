@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from wav2pix_jax import generate, release, tensor_files
+from wav2pix_jax import generate
 from wav2pix_jax.common import audio, images
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.runtime import checkpoint, run_config
+from wav2pix_jax.weights import pytorch_names, tensor_files
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
@@ -52,7 +53,7 @@ def export(workdir: Path, out: Path) -> None:
   write_whole(out / "generator.stablehlo", bytes(exported.serialize()))
   carried = {"config": run_config.as_dict(config), run_config.IDENTITIES: run.identities}
   text = {run_config.EXPORTED: json.dumps(carried)}
-  state_dicts = release.state_dicts(run.nets, variables, run.state.discriminator.variables)
+  state_dicts = pytorch_names.state_dicts(run.nets, variables, run.state.discriminator.variables)
   for name, tensors in zip(("generator", "discriminator"), state_dicts, strict=True):
     write_whole(out / f"{name}.safetensors", tensor_files.safetensors_bytes(tensors, text))
   print(

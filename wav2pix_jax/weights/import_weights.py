@@ -5,11 +5,12 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from wav2pix_jax import models, release, tensor_files
+from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively
 from wav2pix_jax.runtime import checkpoint, distributed, run_config
 from wav2pix_jax.state import build_optimizers, start
+from wav2pix_jax.weights import pytorch_names, tensor_files
 
 
 def import_release(generator: Path, discriminator: Path, workdir: Path, config: ConfigDict) -> None:
@@ -33,11 +34,13 @@ def import_release(generator: Path, discriminator: Path, workdir: Path, config: 
   if run_config.EXPORTED in text:
     config, identities = _exported(generator, text[run_config.EXPORTED])
   else:
-    config.update_from_flattened_dict(release.config_fields(tensors, d_tensors))
-    identities = [str(label) for label in range(release.identity_count(tensors))]
+    config.update_from_flattened_dict(pytorch_names.config_fields(tensors, d_tensors))
+    identities = [str(label) for label in range(pytorch_names.identity_count(tensors))]
   nets = models.build(config, len(identities))
-  g_variables = release.read_generator(tensors, nets.generator, config.dataset.window_samples)
-  d_variables = release.read_discriminator(d_tensors, nets.discriminator, config.model.embedding)
+  g_variables = pytorch_names.read_generator(tensors, nets.generator, config.dataset.window_samples)
+  d_variables = pytorch_names.read_discriminator(
+    d_tensors, nets.discriminator, config.model.embedding
+  )
   state = start(g_variables, d_variables, build_optimizers(config), config.ema_decay)
   with exclusively(workdir, wait=False):
     if run_config.has_checkpoint(workdir):
