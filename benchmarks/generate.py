@@ -89,13 +89,13 @@ def _ours(image_size: int, count: int) -> turns.Work:
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import generate, models
-  from wav2pix_jax.state import build_optimizers, initialise
+  from wav2pix_jax import models, sampler
+  from wav2pix_jax.train_state import build_optimizers, initialise
 
   config = _config(image_size)
   nets = models.build(config, IDENTITIES)
   state = initialise(nets, build_optimizers(config), jax.random.key(0), config)
-  draw, keys = generate.drawer(nets.generator), [generate.key(0, i) for i in range(count)]
+  draw, keys = sampler.drawer(nets.generator), [sampler.key(0, i) for i in range(count)]
 
   def work():
     for _ in range(BATCHES[count]):

@@ -60,8 +60,8 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
   from wav2pix_jax.common import schema
   from wav2pix_jax.data import data, on_device
   from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.state import build_optimizers, initialise
-  from wav2pix_jax.steps import step_of
+  from wav2pix_jax.train_state import build_optimizers, initialise
+  from wav2pix_jax.train_step import step_of
 
   config = CONFIGS[name].get_config()
   config.dataset.data_dir = data_dir

@@ -16,7 +16,7 @@ import jax
 from benchmarks import flops, turns
 from configs import base, demo, release
 from wav2pix_jax import models
-from wav2pix_jax.state import GanState, build_optimizers, initialise
+from wav2pix_jax.train_state import GanState, build_optimizers, initialise
 
 CONFIGS = {"base": base, "demo": demo, "release": release}
 IDENTITIES = 10

@@ -146,8 +146,8 @@ def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Wor
 
   from wav2pix_jax import models
   from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.state import build_optimizers, initialise
-  from wav2pix_jax.steps import step_of
+  from wav2pix_jax.train_state import build_optimizers, initialise
+  from wav2pix_jax.train_step import step_of
 
   config = _config(side.recipe, image_size)
   config.precision = BFLOAT16 if side.precision == BFLOAT16 else FLOAT32

@@ -31,7 +31,7 @@ from absl import logging  # noqa: E402
 from tensorboardX.proto import event_pb2  # noqa: E402
 
 from wav2pix_jax.runtime import checkpoint  # noqa: E402
-from wav2pix_jax.state import GanState  # noqa: E402
+from wav2pix_jax.train_state import GanState  # noqa: E402
 
 STEPS, SAVE_EVERY = 40, 4
 MOMENTS = ("any", "saving", "preparing")

@@ -12,8 +12,8 @@ from configs import base, release
 from wav2pix_jax import models
 from wav2pix_jax.models import layers
 from wav2pix_jax.runtime import distributed
-from wav2pix_jax.state import build_optimizers, initialise
-from wav2pix_jax.steps import step_of
+from wav2pix_jax.train_state import build_optimizers, initialise
+from wav2pix_jax.train_step import step_of
 from wav2pix_jax.weights import pytorch_names as published
 
 

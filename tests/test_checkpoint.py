@@ -12,7 +12,7 @@ import pytest
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.runtime import checkpoint, distributed, run_config
-from wav2pix_jax.state import build_optimizers, initialise
+from wav2pix_jax.train_state import build_optimizers, initialise
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from wav2pix_jax import generate, models
+from wav2pix_jax import models, sampler
 
 RNG = np.random.default_rng(0)
 
@@ -17,8 +17,8 @@ def drawn(config):
     jax.random.key(0), speech[:1], False, True
   )
   variables["params"] = jax.tree.map(lambda x: 8 * x, variables["params"])  # else all is gray
-  keys = [generate.key(0, "a.wav", i, 0) for i in range(70)]
-  return generate.drawer(nets.generator), variables, speech, keys
+  keys = [sampler.key(0, "a.wav", i, 0) for i in range(70)]
+  return sampler.drawer(nets.generator), variables, speech, keys
 
 
 def test_a_face_depends_on_its_own_speech_and_key_alone(drawn):
@@ -36,7 +36,7 @@ def test_a_face_depends_on_its_own_speech_and_key_alone(drawn):
 def test_faces_do_not_depend_on_the_precision_of_training(drawn, config):
   draw, variables, speech, keys = drawn
   config.precision = "bfloat16"
-  again = generate.drawer(models.build(config, 2).generator)
+  again = sampler.drawer(models.build(config, 2).generator)
   for a, b in zip(
     draw(variables, speech[:2], keys), again(variables, speech[:2], keys), strict=True
   ):
@@ -50,7 +50,7 @@ def test_draws_differ_and_keys_name_them(drawn):
   assert not np.array_equal(faces[0], faces[2])
   parts = [("a.wav", 0, 0), ("a.wav", 0, 1), ("a.wav", 1, 0), ("b.wav", 0, 0)]
   data = {
-    np.asarray(jax.random.key_data(generate.key(seed, *p))).tobytes()
+    np.asarray(jax.random.key_data(sampler.key(seed, *p))).tobytes()
     for p in parts
     for seed in (0, 1)
   }

@@ -15,11 +15,11 @@ import safetensors.numpy
 
 from configs import release as release_config
 from configs import youtubers as youtubers_config
-from wav2pix_jax import generate, models, sample, train
+from wav2pix_jax import models, sample, sampler, train
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.runtime import checkpoint, run_config
-from wav2pix_jax.state import build_optimizers, initialise
+from wav2pix_jax.train_state import build_optimizers, initialise
 from wav2pix_jax.weights import pytorch_names, tensor_files
 from wav2pix_jax.weights.export import export
 from wav2pix_jax.weights.import_weights import import_release
@@ -247,7 +247,7 @@ def test_the_artefact_draws_the_same_faces_without_this_package(base_run, tmp_pa
   run = checkpoint.load(base_run)
   conditioned = audio.condition(SPEECH, run.config.dataset.audio_steps)
   keys = [jax.random.key(seed) for seed in SEEDS]
-  expected, _ = generate.drawer(run.nets.generator)(run.state.drawing, conditioned, keys)
+  expected, _ = sampler.drawer(run.nets.generator)(run.state.drawing, conditioned, keys)
   for faces in drawn.values():
     assert faces.dtype == np.uint8
     assert np.abs(faces.astype(int) - expected).max() <= 1

@@ -10,9 +10,9 @@ import parity_formula
 import pytest
 
 from configs import release as release_config
-from wav2pix_jax import models, steps
+from wav2pix_jax import models, train_step
 from wav2pix_jax.common import schema
-from wav2pix_jax.state import build_optimizers, start
+from wav2pix_jax.train_state import build_optimizers, start
 from wav2pix_jax.weights import pytorch_names
 
 # Rounding noise in the release: biases right before a batch norm.
@@ -44,8 +44,8 @@ def case(request):
   )
   context = {"nets": nets, "optimizers": optimizers, "weights": config.loss}
   key = jax.random.key(0)
-  d_step = functools.partial(steps.discriminator_step, **context)
-  g_step = functools.partial(steps.generator_step, **context)
+  d_step = functools.partial(train_step.discriminator_step, **context)
+  g_step = functools.partial(train_step.generator_step, **context)
   middle, d_metrics, fake = jax.jit(d_step)(state, batch, key)
   after, g_metrics = jax.jit(g_step)(middle, batch, key, fake)
   return types.SimpleNamespace(

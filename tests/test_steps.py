@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from wav2pix_jax import models, steps
+from wav2pix_jax import models, train_step
 from wav2pix_jax.common import schema
 from wav2pix_jax.models import layers
 from wav2pix_jax.runtime import distributed
-from wav2pix_jax.state import build_optimizers, initialise
+from wav2pix_jax.train_state import build_optimizers, initialise
 
 KEY = jax.random.key(7)
 
@@ -43,7 +43,7 @@ def _setting(config, axis_name=None):
 
 
 def _whole_step(config, context):
-  return functools.partial(steps.train_step, ema_decay=config.ema_decay, **context)
+  return functools.partial(train_step.train_step, ema_decay=config.ema_decay, **context)
 
 
 def _run(step, state, batch, context):
@@ -56,7 +56,7 @@ def _equal(a, b):
 
 def test_a_d_step_leaves_g_untouched_and_learns(config):
   state, context = _setting(config)
-  after, *_ = _run(steps.discriminator_step, state, _batch(config, 4), context)
+  after, *_ = _run(train_step.discriminator_step, state, _batch(config, 4), context)
   assert _equal(after.generator.params, state.generator.params)
   assert _equal(after.generator.opt_state, state.generator.opt_state)
   for old, new in zip(
@@ -70,7 +70,7 @@ def test_a_d_step_leaves_g_untouched_and_learns(config):
 def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
   state, context = _setting(config)
   batch = _batch(config, 4)
-  step = functools.partial(steps.generator_step, drawn_before=batch[schema.FACE])
+  step = functools.partial(train_step.generator_step, drawn_before=batch[schema.FACE])
   after, _ = _run(step, state, batch, context)
   assert _equal(after.discriminator.params, state.discriminator.params)
   assert _equal(after.discriminator.opt_state, state.discriminator.opt_state)
@@ -83,9 +83,9 @@ def test_d_minimises_what_it_says(config):
   """Thirty D steps against a fixed G bring D's loss down; the same for G."""
   state, context = _setting(config)
   batch = _batch(config, 8)
-  d_step = jax.jit(lambda s: steps.discriminator_step(s, batch, KEY, **context))
+  d_step = jax.jit(lambda s: train_step.discriminator_step(s, batch, KEY, **context))
   fake = batch[schema.MISMATCHED_FACE]
-  g_step = jax.jit(lambda s: steps.generator_step(s, batch, KEY, fake, **context))
+  g_step = jax.jit(lambda s: train_step.generator_step(s, batch, KEY, fake, **context))
   for step, loss in ((d_step, "d_loss/total"), (g_step, "g_loss/total")):
     player, losses = state, []
     for _ in range(30):
@@ -96,8 +96,8 @@ def test_d_minimises_what_it_says(config):
 
 def test_two_generator_passes_with_different_dropout(config, monkeypatch):
   """Within a step the masks differ, and they differ from the next step's."""
-  keys, draw = [], steps._draw
-  monkeypatch.setattr(steps, "_draw", lambda *args: keys.append(args[-1]) or draw(*args))
+  keys, draw = [], train_step._draw
+  monkeypatch.setattr(train_step, "_draw", lambda *args: keys.append(args[-1]) or draw(*args))
   state, context = _setting(config)
   batch = _batch(config, 4)
 
@@ -116,7 +116,7 @@ def test_two_generator_passes_with_different_dropout(config, monkeypatch):
 def test_stored_kernels_stay_unnormalised(config):
   """A D step moves kernels by Adam's step and nothing else, though sigma is far from 1."""
   state, context = _setting(config)
-  after, *_ = _run(steps.discriminator_step, state, _batch(config, 4), context)
+  after, *_ = _run(train_step.discriminator_step, state, _batch(config, 4), context)
   for old, new in zip(
     jax.tree.leaves(state.discriminator.params),
     jax.tree.leaves(after.discriminator.params),
@@ -131,7 +131,7 @@ def test_power_iterations_per_pass(config):
   for batched in (True, False):
     config.model.discriminator_batched_passes = batched
     state, context = _setting(config)
-    after, *_ = _run(steps.discriminator_step, state, _batch(config, 4), context)
+    after, *_ = _run(train_step.discriminator_step, state, _batch(config, 4), context)
     u = after.discriminator.stats["spectral"]["down0"]["u"]
     moved[batched] = np.asarray(u)
     kernel = state.discriminator.params["down0"]["kernel"].reshape(-1, u.shape[-1])
@@ -150,9 +150,9 @@ def test_batched_passes_give_the_same_scores(config):
   player = state.discriminator
   groups = [batch[schema.FACE], batch[schema.MISMATCHED_FACE]]
   for _ in range(100):
-    judged, player = steps._judge(context["nets"], player, groups, embedding)
+    judged, player = train_step._judge(context["nets"], player, groups, embedding)
   config.model.discriminator_batched_passes = False
-  separate, _ = steps._judge(models.build(config, 2), player, groups, embedding)
+  separate, _ = train_step._judge(models.build(config, 2), player, groups, embedding)
   for (a, fa), (b, fb) in zip(judged, separate, strict=True):
     np.testing.assert_allclose(a, b, atol=1e-4)
     np.testing.assert_allclose(fa, fb, atol=1e-4)
@@ -230,13 +230,14 @@ def test_the_average_follows_the_generator(config):
 
 def test_streams_differ_by_name_and_step():
   keys = {
-    tuple(np.asarray(jax.random.key_data(steps.stream(KEY, name, step))))
+    tuple(np.asarray(jax.random.key_data(train_step.stream(KEY, name, step))))
     for name in ("a", "b")
     for step in range(3)
   }
   assert len(keys) == 6
   assert np.array_equal(
-    jax.random.key_data(steps.stream(KEY, "a", 1)), jax.random.key_data(steps.stream(KEY, "a", 1))
+    jax.random.key_data(train_step.stream(KEY, "a", 1)),
+    jax.random.key_data(train_step.stream(KEY, "a", 1)),
   )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from wav2pix_jax import generate
+from wav2pix_jax import sampler
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.runtime import checkpoint
@@ -37,10 +37,10 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
     for path, recording in recordings.items()
   }
   stems = [path.stem for path in speech_of]
-  draw = generate.drawer(run.nets.generator)
+  draw = sampler.drawer(run.nets.generator)
   for path, windows in tqdm.tqdm(speech_of.items(), "Drawing", unit=" recordings"):
     keys = [
-      generate.key(seed, path.name, w, d) for d in range(num_draws) for w in range(len(windows))
+      sampler.key(seed, path.name, w, d) for d in range(num_draws) for w in range(len(windows))
     ]
     conditioned = np.stack([audio.condition(w, run.config.dataset.audio_steps) for w in windows])
     faces, _ = draw(run.state.drawing, np.tile(conditioned, (num_draws, 1)), keys)

@@ -21,8 +21,8 @@ from wav2pix_jax.metrics.identity_classifier import identifier
 from wav2pix_jax.runtime import checkpoint, distributed, run_config
 from wav2pix_jax.runtime.metric_writer import Log, Look
 from wav2pix_jax.runtime.preemption import Stopped, stop_requests
-from wav2pix_jax.state import build_optimizers, initialise
-from wav2pix_jax.steps import step_of, stream
+from wav2pix_jax.train_state import build_optimizers, initialise
+from wav2pix_jax.train_step import step_of, stream
 
 # Examples to look at, of speech not learned from and learned from, and real faces to compare with.
 HELD_OUT, LEARNED, REFERENCE = 128, 64, 400

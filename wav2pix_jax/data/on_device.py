@@ -19,7 +19,7 @@ from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.data import data
 from wav2pix_jax.runtime import distributed
-from wav2pix_jax.steps import Batch, stream
+from wav2pix_jax.train_step import Batch, stream
 
 RECORD = "record"  # an index into the records
 Stored = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import generate
+from wav2pix_jax import sampler
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.data import data
@@ -87,9 +87,9 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
 def draw(run: checkpoint.Run, of: Chunks, draws: int = DRAWS) -> np.ndarray:
   """Faces from the chosen chunks: uint8 [draws, N, S, S, 3]."""
   speech = audio.condition(of.windows, of.config.dataset.audio_steps)
-  draw_all = generate.drawer(run.nets.generator)
+  draw_all = sampler.drawer(run.nets.generator)
   drawn = []
   for number in range(draws):
-    keys = [generate.key(SEED, of.split, int(record), number) for record in of.chosen]
+    keys = [sampler.key(SEED, of.split, int(record), number) for record in of.chosen]
     drawn.append(draw_all(run.state.drawing, speech, keys)[0])
   return np.stack(drawn)

@@ -17,7 +17,7 @@ from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models import Networks
 from wav2pix_jax.runtime import distributed, run_config
-from wav2pix_jax.state import GanState, build_optimizers, initialise
+from wav2pix_jax.train_state import GanState, build_optimizers, initialise
 
 BEST = "held_out/feature_distance"  # lower is better
 KEPT = "what was saved before is kept, and the same command goes on from it"

@@ -17,7 +17,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
-from wav2pix_jax import generate
+from wav2pix_jax import sampler
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import writing
@@ -26,7 +26,7 @@ from wav2pix_jax.metrics import metrics
 from wav2pix_jax.metrics.identity_classifier import Identify
 from wav2pix_jax.models import Networks
 from wav2pix_jax.runtime import distributed
-from wav2pix_jax.state import GanState
+from wav2pix_jax.train_state import GanState
 
 GRID_COLUMNS, GRID_BANDS = 8, 2
 DRAWS = 2  # of each chunk in a look
@@ -187,14 +187,13 @@ class Look:
     identities: list[str],
   ):
     self._name, self._split, self._names = name, split, identities
-    self._draw = generate.drawer(nets.generator)
+    self._draw = sampler.drawer(nets.generator)
     chosen = data.evenly(records, count)
     self._speech = data.centred_examples(records, config.dataset, chosen)[schema.SPEECH]
     self._real = metrics.make_out(records.faces[chosen], records.identity[chosen], identify)
     self._reference, self._identify = reference, identify
     self._keys = [
-      [generate.key(config.seed, name, i, draw) for i in range(len(chosen))]
-      for draw in range(DRAWS)
+      [sampler.key(config.seed, name, i, draw) for i in range(len(chosen))] for draw in range(DRAWS)
     ]
 
   def __call__(self, state: GanState) -> Seen:

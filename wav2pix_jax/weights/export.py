@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from wav2pix_jax import generate
+from wav2pix_jax import sampler
 from wav2pix_jax.common import audio, images
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.runtime import checkpoint, run_config
@@ -42,7 +42,7 @@ def export(workdir: Path, out: Path) -> None:
   def draw(speech: Any, seed: Any) -> Any:
     window: Any = audio.condition(speech, config.dataset.audio_steps)
     face: Any
-    face, _ = generate.draw_one(generator, variables, window, jax.random.key(seed))
+    face, _ = sampler.draw_one(generator, variables, window, jax.random.key(seed))
     return images.to_uint8(face)
 
   (count,) = jax_export.symbolic_shape("B")

@@ -9,7 +9,7 @@ from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively
 from wav2pix_jax.runtime import checkpoint, distributed, run_config
-from wav2pix_jax.state import build_optimizers, start
+from wav2pix_jax.train_state import build_optimizers, start
 from wav2pix_jax.weights import pytorch_names, tensor_files
 
 

@@ -13,7 +13,7 @@ from jax import lax
 from wav2pix_jax import losses
 from wav2pix_jax.common import schema
 from wav2pix_jax.models import Networks
-from wav2pix_jax.state import GanState, Optimizers, Player
+from wav2pix_jax.train_state import GanState, Optimizers, Player
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
