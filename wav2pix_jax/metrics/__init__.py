@@ -1,1 +1,1 @@
-"""TODO."""
+"""Measures of generated faces, and the classifiers and baselines they need."""

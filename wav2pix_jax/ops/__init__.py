@@ -1,1 +1,1 @@
-"""TODO."""
+"""Convolutions and matrix products in the form that each platform runs fastest."""

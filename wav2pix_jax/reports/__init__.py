@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tables, the HTML report and the paper's figures."""

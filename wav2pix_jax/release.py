@@ -1,0 +1,9 @@
+"""The checkpoints of the PyTorch release, read and evaluated: the functions other code may rely on."""
+
+from wav2pix_jax.weights.pytorch_names import (
+  evaluate_imported,
+  import_discriminator,
+  import_generator,
+)
+
+__all__ = ["evaluate_imported", "import_discriminator", "import_generator"]
