@@ -100,7 +100,7 @@ published=()
 [ -z "${SOURCE:-}" ] || published=("--config.dataset.source=$SOURCE")
 if [ -n "$toy" ]; then
   small=(--config.image_size=16 --config.batch_size=8 --config.dataset.name=synthetic
-    --config.num_steps=4 --config.dataset.clips_per_identity=10 --config.dataset.face_pixels=32
+    --config.num_steps=4 --config.dataset.synthetic.clips_per_identity=10 --config.dataset.synthetic.face_pixels=32
     --config.model.generator_width=8 --config.model.discriminator_width=8)
   rounds=1 steps=1 long=1 sizes="64/2" input_config=demo
 else

@@ -56,9 +56,9 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import models
+  from wav2pix_jax import data, models
   from wav2pix_jax.common import schema
-  from wav2pix_jax.data import data, on_device
+  from wav2pix_jax.data import on_device
   from wav2pix_jax.runtime import distributed
   from wav2pix_jax.train_state import build_optimizers, initialise
   from wav2pix_jax.train_step import step_of

@@ -1,7 +1,7 @@
 """Wav2Pix in PyTorch, for comparison only: networks, losses and order of updates of the release.
 
 Written from the specification (`configs/release.py` has its numbers). Tensors are made in the order
-in which `wav2pix_jax.weights.pytorch_names.state_dicts` lists them, so `load` puts ours into these networks, and
+in which `weights.pytorch_names.state_dicts` lists them, so `load` puts ours into these networks;
 a test sees both sides compute the same losses.
 """
 

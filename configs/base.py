@@ -21,10 +21,6 @@ def get_config() -> ConfigDict:
 
   config.dataset = dataset = ConfigDict()
   dataset.name = "synthetic"  # drawn speakers; `clips` of videos; published: `clean`, `released`
-  dataset.identities = 10  # of `synthetic`; paper: 10
-  dataset.clips_per_identity = 200  # of `synthetic`, 160 of them to train on
-  dataset.face_pixels = 128  # of `synthetic`; larger images want larger ones
-  dataset.seed = 0  # of `synthetic`: what they say, and who they are beyond the ten
   dataset.source = ""  # folder of `clips`; published faces: folder, .zip, .tar.xz; empty: download
   dataset.unseen = ()  # identities left out of training, in a split `unseen`; of no published set
   dataset.data_dir = "data"  # where prepared datasets are kept
@@ -34,6 +30,12 @@ def get_config() -> ConfigDict:
   dataset.distort = False  # ours, for `youtubers`: speech as other microphones have it
   dataset.flip = False  # neither paper nor release mirrors faces
   dataset.on_device = True  # ours: records lie on the devices, which make batches; else Grain does
+
+  dataset.synthetic = synthetic = ConfigDict()
+  synthetic.identities = 10  # paper: 10
+  synthetic.clips_per_identity = 200  # ours; 160 of them to train on
+  synthetic.face_pixels = 128  # ours; a larger image_size needs larger faces
+  synthetic.seed = 0  # of what is said, and of the speakers beyond the first ten
 
   config.model = model = ConfigDict()
   model.encoder_widths = (16, 32, 128, 256, 512, 1024)  # paper

@@ -23,7 +23,7 @@ import pytest  # noqa: E402
 import small_release  # noqa: E402
 
 from configs import youtubers  # noqa: E402
-from wav2pix_jax.data import data  # noqa: E402
+from wav2pix_jax import data  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 TINY = {

@@ -8,12 +8,13 @@ import tensorflow_datasets as tfds
 from conftest import TINY
 
 from configs import base
+from data_builders import registry
 from data_builders.clips import clips_dataset_builder
 from data_builders.prepare import manifest
 from data_builders.prepare.manifest import Clip
+from wav2pix_jax import data
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data
 
 PEOPLE = ("ana", "bea 'é'", "carla")
 VIDEOS, CLIPS = 5, 3  # of each, of a video
@@ -79,7 +80,7 @@ def test_records_are_the_clips_and_splits_share_no_video(config, folder):
     assert record[schema.INSTANT] == schema.CLIP_SAMPLES // 2
   units = {record[schema.UNIT] for record in sum(records.values(), [])}
   assert len(units) == len(PEOPLE) * VIDEOS
-  assert data.published_size(config.dataset) == (3, len(records[schema.TRAIN]))
+  assert registry.size(config.dataset) == (3, len(records[schema.TRAIN]))
   loaded = data.load(builder, schema.TRAIN, 16)
   batch = next(data.train_batches(loaded, config, 8))
   assert batch[schema.FACE].shape == (8, 16, 16, 3)
@@ -98,7 +99,7 @@ def test_the_unseen_are_not_learned_and_are_no_class(config):
   assert data.everyone(builder) == [*sorted(PEOPLE[1:]), PEOPLE[0]]
   learned = {video.partition("/")[0] for video in _videos(sum(records.values(), []))}
   assert learned == set(PEOPLE[1:])
-  assert data.published_size(config.dataset)[0] == 2
+  assert registry.size(config.dataset)[0] == 2
 
 
 def test_genders_are_those_of_the_manifest(config, tmp_path):

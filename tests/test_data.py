@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from wav2pix_jax import data
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks import faces
-from wav2pix_jax import evaluate, train
+from wav2pix_jax import data, evaluate, train
 from wav2pix_jax.common import dlib_faces
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data
 from wav2pix_jax.metrics import evaluation_set, identity_classifier, metrics, noise
 from wav2pix_jax.runtime import checkpoint
 

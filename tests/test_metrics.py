@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from wav2pix_jax import data
 from wav2pix_jax.common import dlib_faces
-from wav2pix_jax.data import data
 from wav2pix_jax.metrics import identity_classifier, metrics
 
 SIZE, PEOPLE, EACH = 64, 4, 32

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from wav2pix_jax import data
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data, on_device
+from wav2pix_jax.data import on_device
 from wav2pix_jax.runtime import distributed
 
 KEY = jax.random.key(3)

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wav2pix_jax import train
+from data_builders.youtubers import youtubers_dataset_builder
+from wav2pix_jax import data, train
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, write_whole
-from wav2pix_jax.data import data
 from wav2pix_jax.runtime import checkpoint, run_config
 
 NOBODY = 65_534
@@ -157,7 +157,7 @@ def test_a_disk_that_fills_while_data_is_prepared_is_named(config, tmp_path, mon
   def full(*args, **kwargs):
     raise RuntimeError("Failed to finalize writing: No space left on device\nmore")
 
-  monkeypatch.setattr(data.youtubers.Builder, "download_and_prepare", full)
+  monkeypatch.setattr(youtubers_dataset_builder.Builder, "download_and_prepare", full)
   config.dataset.data_dir = str(tmp_path)
   with pytest.raises(UserError, match=r"could not be prepared .*No space left on device\)"):
     data.prepare(config.dataset)

@@ -15,13 +15,14 @@ from conftest import ROOT, run, training_command
 from scipy import signal as filters
 
 from configs import base
+from data_builders import registry
 from data_builders.synthetic import clips, identity, talk, video, voice
 from data_builders.synthetic.__main__ import main
 from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, Scene, random_scene
+from wav2pix_jax import data
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data
 
 SIZE = 48
 NEUTRAL = Scene()
@@ -30,7 +31,9 @@ NEUTRAL = Scene()
 def _synthetic(data_dir, **fields):
   dataset = base.get_config().dataset
   dataset.data_dir = str(data_dir)
-  dataset.update({"identities": 3, "clips_per_identity": 10, "face_pixels": 32, **fields})
+  fields = {"identities": 3, "clips_per_identity": 10, "face_pixels": 32, **fields}
+  for name, value in fields.items():
+    (dataset.synthetic if name in dataset.synthetic else dataset)[name] = value
   return dataset
 
 
@@ -192,7 +195,7 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
   assert data.identity_names(builder) == ["ana", "bea", "carla"]
   sizes = {split: info.num_examples for split, info in builder.info.splits.items()}
   assert sizes == {schema.TRAIN: 24, schema.VALIDATION: 3, schema.TEST: 3}
-  assert data.published_size(dataset) == (3, 24)
+  assert registry.size(dataset) == (3, 24)
   units = []
   for split in sizes:
     for record in builder.as_data_source(split=split):
@@ -218,7 +221,7 @@ def test_the_unseen_are_not_learned_and_come_last(tmp_path):
   assert data.identity_names(builder) == learned
   assert data.everyone(builder) == [*learned, "ana", "carla"]
   assert data.genders(builder) == ["female"] * 3 + ["male"] + ["female"] * 2
-  assert data.published_size(dataset) == (4, 4)
+  assert registry.size(dataset) == (4, 4)
   found, units = {}, []
   for split in builder.info.splits:
     for record in builder.as_data_source(split=split):
@@ -253,8 +256,8 @@ def test_what_cannot_be_is_refused(tmp_path, fields, said):
 def test_killed_while_it_writes_and_started_again(tmp_path):
   code = (
     "from configs import base; from wav2pix_jax import data; d = base.get_config().dataset\n"
-    f"d.data_dir = {str(tmp_path)!r}; d.identities = 2; d.clips_per_identity = 60\n"
-    "d.face_pixels = 32\n"
+    f"d.data_dir = {str(tmp_path)!r}\n"
+    "d.synthetic.update(identities=2, clips_per_identity=60, face_pixels=32)\n"
     "if __name__ == '__main__': data.prepare(d)\n"
   )
   (tmp_path / "prepare.py").write_text(code)
@@ -377,10 +380,10 @@ def test_a_run_on_synthetic_speakers_needs_no_data(tmp_path):
     "",
     tmp_path / "data",
     **{
-      "dataset.identities": 3,
+      "dataset.synthetic.identities": 3,
       "dataset.unseen": "('carla',)",
-      "dataset.clips_per_identity": 10,
-      "dataset.face_pixels": 32,
+      "dataset.synthetic.clips_per_identity": 10,
+      "dataset.synthetic.face_pixels": 32,
       "eval_every": 6,
     },
   )

@@ -22,9 +22,9 @@ from tensorflow_datasets.core.download.checksums import load_url_infos
 from data_builders import splits
 from data_builders.youtubers import clips, release_files
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
+from wav2pix_jax import data
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data
 
 RAW = {schema.FACE: tfds.decode.SkipDecoding()}
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from data_builders import registry
 from wav2pix_jax import models
 from wav2pix_jax.common import schema
-from wav2pix_jax.data import data
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.train_state import build_optimizers, initialise
 from wav2pix_jax.train_step import step_of
@@ -27,7 +27,7 @@ def dry_run(config: ConfigDict) -> None:
   Raises:
     UserError: a dataset or networks that cannot be.
   """
-  identities, records = data.published_size(config.dataset)
+  identities, records = registry.size(config.dataset)
   nets = models.build(config, identities, distributed.AXIS)
   optimizers = build_optimizers(config)
   root_key = jax.random.key(config.seed)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from wav2pix_jax import data
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
-from wav2pix_jax.data import data
 from wav2pix_jax.metrics import evaluation_set, identity_classifier, metrics, vgg_face
 from wav2pix_jax.metrics.evaluation_set import Chunks
 from wav2pix_jax.metrics.noise import Noise

@@ -1,4 +1,4 @@
-"""The checkpoints of the PyTorch release, read and evaluated: the functions other code may rely on."""
+"""The PyTorch release's checkpoints: the functions that other code may rely on."""
 
 from wav2pix_jax.weights.pytorch_names import (
   evaluate_imported,

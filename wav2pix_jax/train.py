@@ -11,11 +11,11 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import models
+from wav2pix_jax import data, models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, writing
-from wav2pix_jax.data import data, on_device
+from wav2pix_jax.data import on_device
 from wav2pix_jax.metrics import metrics
 from wav2pix_jax.metrics.identity_classifier import identifier
 from wav2pix_jax.runtime import checkpoint, distributed, run_config
@@ -36,18 +36,13 @@ def check(config: ConfigDict) -> None:
     UserError: naming the field, its value and what it may be.
   """
   models.check(config)
-  data.check(config.dataset)
+  data.check(config.dataset, config.image_size)
   distributed.process_batch_size(config.batch_size)
   for field in ("num_steps", "log_every", "eval_every", "save_every"):
     if config[field] < 1:
       raise UserError(f"{field} is {config[field]}; it must be at least 1.")
   if not 0 <= config.ema_decay < 1:
     raise UserError(f"ema_decay is {config.ema_decay}; it must be from 0 (none) to below 1.")
-  if config.dataset.name == "synthetic" and config.image_size > config.dataset.face_pixels:
-    raise UserError(
-      f"image_size is {config.image_size}, but synthetic faces are drawn with "
-      f"{config.dataset.face_pixels} pixels; set --config.dataset.face_pixels={config.image_size}."
-    )
   model = config.model
   draws_differ = model.dropout and (model.dropout_embedding or model.dropout_layers)
   if config.loss.energy_score and not draws_differ:

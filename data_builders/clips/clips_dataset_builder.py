@@ -14,7 +14,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from data_builders import records, splits
+from data_builders import splits
+from data_builders.builder import PairsBuilder
 from data_builders.prepare import manifest
 from data_builders.prepare.manifest import Clip
 from wav2pix_jax.common import audio, schema
@@ -63,15 +64,6 @@ def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
   return ClipsConfig(name=f"{CLIPS}_{digest[:8]}", source=path, unseen=tuple(without))
 
 
-def genders(chosen: ClipsConfig) -> dict[str, str]:
-  """Of the identities, as the manifest has them; "" where it does not know.
-
-  Raises:
-    UserError: a manifest that cannot be read.
-  """
-  return {clip.identity: clip.gender for clip in manifest.read(chosen.source)}
-
-
 def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tuple[int, Clip]]]]:
   """Who is to be learned, in the order of labels; and of each split the clips with their unit.
 
@@ -101,14 +93,35 @@ def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tupl
   return learned, {split: found[split] for split in order if split in found}
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(PairsBuilder):
   """Faces as the files that `prepare clips` wrote, JPEG 95 4:4:4. See `schema.py`."""
 
   VERSION = tfds.core.Version("1.1.0")
   RELEASE_NOTES = {"1.1.0": "Who is unseen has a label, after all others."}
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(features=records.features(), supervised_keys=None)
+  @classmethod
+  def check(cls, dataset: Any, image_size: int | None) -> None:
+    """See the base class."""
+    if not dataset.source:
+      raise UserError(
+        "dataset.source is empty; name the folder of clips that python -m data_builders.prepare "
+        "made."
+      )
+
+  @classmethod
+  def config(cls, dataset: Any) -> ClipsConfig:
+    """See the base class."""
+    return config(dataset.source, dataset.unseen)
+
+  @classmethod
+  def size(cls, dataset: Any) -> tuple[int, int]:
+    """See the base class."""
+    learned, by_split = clips_of_splits(cls.config(dataset))
+    return len(learned), len(by_split[schema.TRAIN])
+
+  def genders(self) -> dict[str, str]:
+    """See the base class."""
+    return {clip.identity: clip.gender for clip in manifest.read(self.builder_config.source)}
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager

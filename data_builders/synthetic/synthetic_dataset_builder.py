@@ -9,12 +9,15 @@ from typing import Any
 import tensorflow_datasets as tfds
 import tqdm
 
-from data_builders import records, splits
+from data_builders import splits
+from data_builders.builder import PairsBuilder
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import Person, people
 from wav2pix_jax.common import images, schema
+from wav2pix_jax.common.errors import UserError
 
 SYNTHETIC = "synthetic"
+_LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0}
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -68,12 +71,7 @@ def _learned(everyone: Sequence[Person], unseen: Sequence[str]) -> list[str]:
   return splits.learned([person.name for person in everyone], unseen, SYNTHETIC)
 
 
-def genders(chosen: SyntheticConfig) -> dict[str, str]:
-  """Of the people."""
-  return {person.name: person.gender for person in people(chosen.identities, chosen.seed)}
-
-
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(PairsBuilder):
   """Faces as JPEG 95 4:4:4 and the 4 s of speech around them. See `schema.py`.
 
   Every clip is an utterance of its own, and the splits are of utterances, by the rule of
@@ -85,8 +83,41 @@ class Builder(tfds.core.GeneratorBasedBuilder):
   RELEASE_NOTES = {"1.1.0": "A microphone of each person's own."}
   BUILDER_CONFIGS = [config(10, 200, 128, 0), config(4, 10, 32, 0)]
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(features=records.features(), supervised_keys=None)
+  @classmethod
+  def check(cls, dataset: Any, image_size: int | None) -> None:
+    """See the base class."""
+    if dataset.source:
+      raise UserError(
+        f"dataset.source is {dataset.source!r}, but synthetic speakers have no source; for the "
+        "published faces use --config=configs/youtubers.py."
+      )
+    for field, least in _LEAST.items():
+      if dataset.synthetic[field] < least:
+        raise UserError(
+          f"dataset.synthetic.{field} is {dataset.synthetic[field]}; it must be at least {least}."
+        )
+    pixels = dataset.synthetic.face_pixels
+    if image_size and image_size > pixels:
+      raise UserError(
+        f"image_size is {image_size}, but synthetic faces are rendered with {pixels} pixels; set "
+        f"--config.dataset.synthetic.face_pixels={image_size}."
+      )
+
+  @classmethod
+  def config(cls, dataset: Any) -> SyntheticConfig:
+    """See the base class."""
+    return config(**dataset.synthetic, unseen=dataset.unseen)
+
+  @classmethod
+  def size(cls, dataset: Any) -> tuple[int, int]:
+    """See the base class."""
+    drawn = clips_of_splits(cls.config(dataset))
+    return dataset.synthetic.identities - len(set(dataset.unseen)), len(drawn[schema.TRAIN])
+
+  def genders(self) -> dict[str, str]:
+    """See the base class."""
+    chosen = self.builder_config
+    return {person.name: person.gender for person in people(chosen.identities, chosen.seed)}
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager

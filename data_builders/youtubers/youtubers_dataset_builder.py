@@ -16,7 +16,8 @@ from typing import Any
 
 import tensorflow_datasets as tfds
 
-from data_builders import records, splits
+from data_builders import splits
+from data_builders.builder import PairsBuilder
 from data_builders.youtubers import clips, release_files
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
@@ -59,7 +60,7 @@ def config(name: str, source: str) -> YoutubersConfig:
   return YoutubersConfig(name=f"{name}_{digest[:8]}", source=str(path), leak_free=name == CLEAN)
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
+class Builder(PairsBuilder):
   """Faces in RGB, decoded once, stored as JPEG 95 4:4:4; speech as recorded. See `schema.py`."""
 
   VERSION = tfds.core.Version("1.0.0")
@@ -78,12 +79,28 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ),
   ]
 
-  def _info(self) -> tfds.core.DatasetInfo:
-    return self.dataset_info_from_configs(
-      features=records.features(),
-      homepage="https://github.com/imatge-upc/wav2pix",
-      supervised_keys=None,
-    )
+  DOWNLOADS = True
+  HOMEPAGE = "https://github.com/imatge-upc/wav2pix"
+
+  @classmethod
+  def check(cls, dataset: Any, image_size: int | None) -> None:
+    """See the base class."""
+    if dataset.unseen:
+      raise UserError(
+        f"dataset.unseen is {tuple(dataset.unseen)!r}, but there are only two published speakers, "
+        "and both are needed to tell them apart."
+      )
+
+  @classmethod
+  def config(cls, dataset: Any) -> YoutubersConfig:
+    """See the base class."""
+    return config(dataset.name, dataset.source)
+
+  @classmethod
+  def size(cls, dataset: Any) -> tuple[int, int]:
+    """See the base class; the numbers are those of the published archive, whatever the source."""
+    published = config(dataset.name, "")
+    return published.identities, published.train_records
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     source = self.builder_config.source or dl_manager.download(URL)

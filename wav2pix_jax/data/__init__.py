@@ -1,1 +1,25 @@
-"""Training examples: decoded records, the plan of batches, and how a batch is gathered and augmented."""
+"""Training examples: decoded records, the plan of batches, gathering and augmentation."""
+
+from wav2pix_jax.data.data import (
+  JITTER,
+  centred_examples,
+  centred_start,
+  centred_windows,
+  conditioned,
+  refuse_one_identity,
+  train_batches,
+)
+from wav2pix_jax.data.records import (
+  CENTRED,
+  UNIFORM,
+  Example,
+  Records,
+  check,
+  evenly,
+  everyone,
+  genders,
+  held_out_split,
+  identity_names,
+  load,
+  prepare,
+)

@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from wav2pix_jax import data
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.train_step import Batch, stream
 

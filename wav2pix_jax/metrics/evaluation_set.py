@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import sampler
+from wav2pix_jax import data, sampler
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data import data
 from wav2pix_jax.metrics import metrics, noise
 from wav2pix_jax.metrics.noise import Noise
 from wav2pix_jax.runtime import checkpoint, run_config

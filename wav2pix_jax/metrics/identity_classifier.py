@@ -18,9 +18,9 @@ import tensorflow_datasets as tfds
 import tqdm
 from jax import lax
 
+from wav2pix_jax import data
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.files import exclusively, write_whole
-from wav2pix_jax.data import data
 from wav2pix_jax.models.face_classifier import FaceClassifier
 from wav2pix_jax.weights import tensor_files
 

@@ -17,11 +17,10 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
-from wav2pix_jax import sampler
+from wav2pix_jax import data, sampler
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import writing
-from wav2pix_jax.data import data
 from wav2pix_jax.metrics import metrics
 from wav2pix_jax.metrics.identity_classifier import Identify
 from wav2pix_jax.models import Networks
