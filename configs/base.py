@@ -73,6 +73,7 @@ def get_config() -> ConfigDict:
   optimizer.b1 = 0.5  # release; the paper prints 0.1
   optimizer.b2 = 0.999  # release
 
+  config.metric_writers = ("tensorboard",)  # and "wandb" with the extra wandb
   config.log_every = 20  # steps
   config.eval_every = 100  # steps between grids and held-out figures
   config.save_every = 100  # steps between checkpoints; the best is chosen among those looked at

@@ -5,7 +5,7 @@ python main.py --config=configs/demo.py
 
 from ml_collections import ConfigDict
 
-from configs import base
+from wav2pix_jax.configs import base
 
 
 def get_config() -> ConfigDict:

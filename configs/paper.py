@@ -5,7 +5,7 @@ python main.py --config=configs/paper.py --config.dataset.source=PATH
 
 from ml_collections import ConfigDict
 
-from configs import youtubers
+from wav2pix_jax.configs import youtubers
 
 
 def get_config() -> ConfigDict:

@@ -1,1 +1,31 @@
-"""Wav2Pix in JAX: a network that draws a speaker's face from one second of raw speech."""
+"""Wav2Pix in JAX: a network that generates a speaker's face from one second of raw speech."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  import os
+
+  from wav2pix_jax.sampler import Sampler
+
+__version__ = "0.2.0"
+
+
+def load(workdir: str | os.PathLike[str] | None = None) -> Sampler:
+  """Loads the sampler of a run: its best checkpoint, or its latest where none was compared.
+
+  Args:
+    workdir: The run's directory.
+
+  Raises:
+    wav2pix_jax.common.errors.UserError: There is no run with a checkpoint that can be read.
+  """
+  from pathlib import Path
+
+  from wav2pix_jax.common.errors import UserError
+  from wav2pix_jax.runtime import checkpoint
+
+  if workdir is None:
+    raise UserError('no weights ship with this version; name a run: load("runs/demo").')
+  return checkpoint.load(Path(workdir).expanduser()).sampler

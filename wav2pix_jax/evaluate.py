@@ -1,4 +1,4 @@
-"""Evaluation: how good the faces are that a run draws from speech it has not learned from."""
+"""The mode `evaluate`: how good the faces are that a run generates from speech it did not learn."""
 
 import dataclasses
 import functools
@@ -8,65 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import data
+from wav2pix_jax import data, metrics
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
-from wav2pix_jax.metrics import evaluation_set, identity_classifier, metrics, vgg_face
-from wav2pix_jax.metrics.evaluation_set import Chunks
+from wav2pix_jax.metrics import Need, evaluation_set, identity_classifier, vgg_face
+from wav2pix_jax.metrics.evaluation_set import EvaluationSet
 from wav2pix_jax.metrics.noise import Noise
-from wav2pix_jax.reports import report
+from wav2pix_jax.reports import report, table
 from wav2pix_jax.runtime import checkpoint
 
 METRICS, REPORT = "metrics.json", "report.html"
 RESAMPLES = 300  # for the intervals
 SHOWN = 6  # chunks of each identity in the report, at most
-
-
-def measure(
-  of: Chunks, draws: np.ndarray, vgg: Path | None = None
-) -> tuple[dict[str, metrics.Row], dict[str, str]]:
-  """What `evaluation_set.draw` drew, measured: the rows, and why others are missing.
-
-  Args:
-    of: what was drawn from.
-    draws: what was drawn.
-    vgg: a `vgg_face.mat`, where its row is wanted.
-
-  Raises:
-    UserError: it is not such a file.
-  """
-  missing = {}
-  describe = describe_real = None
-  try:
-    describe = dlib_faces.describer()
-    describe_real = dlib_faces.kept(describe, Path(of.builder.data_dir) / "described")
-  except dlib_faces.UnavailableError as error:
-    missing = dict.fromkeys(metrics.BY_DLIB, str(error))
-  who = identity_classifier.identifier(of.builder, of.config.image_size)
-  if of.split == schema.UNSEEN:
-    missing |= dict.fromkeys(metrics.BY_CLASSIFIERS, "no classifier knows the unseen")
-  elif not vgg:
-    missing["vgg_face_accuracy"] = "--vgg_face=FILE was not given"
-  known = of.known, of.known_identity
-  name = vgg_face.namer(vgg, *known) if vgg and of.split != schema.UNSEEN else None
-  genders = data.genders(of.builder)
-  if not all(genders):
-    missing["gender"] = "the genders are not known"
-  look = functools.partial(metrics.make_out, identify=who, name=name)
-  look_at_real = functools.partial(look, describe=describe_real)
-  identity = of.records.identity[of.chosen]
-  held_out = look_at_real(of.records.faces[of.chosen], identity, title=f"Real {of.split} faces")
-  reference = look_at_real(*known, title="Real faces to compare with")
-  drawn = [
-    look(faces, identity, describe=describe, title=f"Drawn faces, {number} of {len(draws)}")
-    for number, faces in enumerate(draws, 1)
-  ]
-  rows = metrics.measure(drawn, held_out, reference, RESAMPLES, genders if all(genders) else None)
-  missing |= {
-    name: "too few faces" for name in metrics.TITLES if name not in rows and name not in missing
-  }
-  return rows, missing
 
 
 def evaluate(
@@ -77,93 +31,144 @@ def evaluate(
   added: Noise | None = None,
   draws: int = evaluation_set.DRAWS,
 ) -> None:
-  """Draws from a split's speech, measures the faces, and tells, as `tell` does.
+  """Samples from a split's speech, measures the faces, and reports as `write_results` does.
 
   The same checkpoint, split and machine give the same numbers.
 
   Args:
-    workdir: of a run with a checkpoint.
+    workdir: The directory of a run with a checkpoint.
     split: "train", "validation", "test" or "unseen".
-    out: folder for `metrics.json` and `report.html`; made where it is missing.
-    vgg: a `vgg_face.mat`, where its row is wanted.
-    added: noise to draw under.
-    draws: faces drawn from each chunk of speech.
+    out: The directory for `metrics.json` and `report.html`.
+    vgg: The file `vgg_face.mat`, if the metric that needs it is wanted.
+    added: Noise to add to the speech.
+    draws: Samples of each chunk of speech.
 
   Raises:
-    UserError: no such run or split, the dataset is not the one that the run learned from, or as
+    UserError: There is no such run or split, the run was trained on another dataset, or as
       `measure`.
   """
   _read(out / METRICS)  # before any work
   run = checkpoint.load(workdir)
   of = evaluation_set.choose(workdir, run.config, split, added)
-  tell(workdir, of, int(run.state.step), evaluation_set.draw(run, of, draws), out, vgg)
+  faces = evaluation_set.sample(run.sampler, of, draws)
+  write_results(workdir, of, run.step, faces, out, vgg)
 
 
-def tell(
-  workdir: Path, of: Chunks, step: int, draws: np.ndarray, out: Path, vgg: Path | None = None
-) -> None:
-  """Measures faces; prints a table, and writes `metrics.json` and `report.html`.
-
-  Both have a part for each split and noise, and keep those of others.
+def measure(
+  of: EvaluationSet, draws: np.ndarray, vgg: Path | None = None
+) -> tuple[dict[str, metrics.Result], dict[str, str]]:
+  """Returns the results of all metrics, and the reasons why others are missing.
 
   Args:
-    workdir: of the run.
-    of: what was drawn from.
-    step: of the checkpoint.
-    draws: what `evaluation_set.draw` drew.
-    out: folder for the files.
-    vgg: as of `evaluate`.
+    of: The evaluation set.
+    draws: Faces sampled from it, uint8 [draws, N, S, S, 3].
+    vgg: The file `vgg_face.mat`, if the metric that needs it is wanted.
 
   Raises:
-    UserError: they cannot be written.
+    UserError: `vgg` is not such a file.
   """
-  rows, missing = measure(of, draws, vgg)
+  missing: dict[str, str] = {}
+  describe = describe_real = name = None
+  try:
+    describe = dlib_faces.describer()
+    describe_real = dlib_faces.cached(describe, Path(of.builder.data_dir) / "described")
+  except dlib_faces.UnavailableError as error:
+    missing |= dict.fromkeys(metrics.needing(Need.DLIB), str(error))
+  if of.split == schema.UNSEEN:
+    unknown = "the classifiers do not know unseen speakers"
+    missing |= dict.fromkeys(metrics.needing(Need.KNOWN_IDENTITIES), unknown)
+  elif vgg:
+    name = vgg_face.fine_tuned(vgg, of.known, of.known_identity)
+  else:
+    missing |= dict.fromkeys(metrics.needing(Need.VGG_FACE), "--vgg_face=FILE was not given")
+  genders = data.genders(of.builder)
+  if not all(genders):
+    genders = []
+    missing |= dict.fromkeys(metrics.needing(Need.GENDERS), "the genders are not known")
+
+  classify = identity_classifier.load_classifier(of.builder, of.config.image_size)
+  look = functools.partial(metrics.describe_faces, classify=classify, name=name)
+  look_at_real = functools.partial(look, describe=describe_real)
+  held_out = look_at_real(of.real, of.identity, title=f"Real {of.split} faces")
+  reference = look_at_real(of.known, of.known_identity, title="Real faces to compare with")
+  generated = [
+    look(faces, of.identity, describe=describe, title=f"Generated faces, {i} of {len(draws)}")
+    for i, faces in enumerate(draws, 1)
+  ]
+  results = metrics.measure(generated, held_out, reference, RESAMPLES, genders)
+  too_few = dict.fromkeys(metrics.TITLES.keys() - results.keys(), "too few faces")
+  return results, too_few | missing
+
+
+def write_results(
+  workdir: Path, of: EvaluationSet, step: int, draws: np.ndarray, out: Path, vgg: Path | None = None
+) -> None:
+  """Measures faces, prints a table, and writes `metrics.json` and `report.html`.
+
+  Both files have a part for each split and noise, and keep the parts of earlier evaluations.
+
+  Args:
+    workdir: The run's directory.
+    of: The evaluation set.
+    step: The step of the checkpoint.
+    draws: Faces sampled from the set, uint8 [draws, N, S, S, 3].
+    out: The directory for the files.
+    vgg: The file `vgg_face.mat`, if the metric that needs it is wanted.
+
+  Raises:
+    UserError: The files cannot be written.
+  """
+  results, missing = measure(of, draws, vgg)
   counts = {"step": step, "chunks": len(of.chosen), "draws": len(draws)}
-  part = counts | {"rows": _by_name(rows, of.names), "missing": missing}
+  missing = {name: missing[name] for name in metrics.TITLES if name in missing}
+  part = counts | {"rows": _by_name(results, of.names), "missing": missing}
   parts = _read(out / METRICS) | {of.title: part}
   write_whole(out / METRICS, json.dumps(parts, indent=2) + "\n")
-  title = f"Step {step} of {workdir}: {len(of.chosen)} chunks of speech of {of.title}"
   about = f"{of.builder.info.full_name}; the faces below are from speech of {of.title}."
   page = report.page(str(workdir), about, parts, of.names, _examples(of, draws))
   write_whole(out / REPORT, page)
-  print(f"{title}, {len(draws)} draws each.\n")
-  print(metrics.table(rows, of.names))
-  for reason in sorted(set(missing.values())):
+  print(
+    f"Step {step} of {workdir}: {len(of.chosen)} chunks of speech of {of.title}, {len(draws)} "
+    "samples each.\n"
+  )
+  print(table.table(results, of.names))
+  for reason in dict.fromkeys(missing.values()):
     absent = ", ".join(metrics.TITLES[name] for name in missing if missing[name] == reason)
     print(f"\nMissing ({reason}): {absent}.")
-  print(f"\nWritten to {out / METRICS} and, to look at and listen to, {out / REPORT}.")
+  print(f"\nThe results are in {out / METRICS}, and with faces and speech in {out / REPORT}.")
 
 
-def _examples(of: Chunks, draws: np.ndarray) -> list[report.Example]:
-  identity = of.records.identity[of.chosen]
-  shown = [metrics.evenly(np.flatnonzero(identity == who), SHOWN) for who in np.unique(identity)]
+def _examples(of: EvaluationSet, draws: np.ndarray) -> list[report.Example]:
+  shown = [
+    metrics.spread_evenly(np.flatnonzero(of.identity == label), SHOWN)
+    for label in np.unique(of.identity)
+  ]
   return [
-    report.Example(
-      int(identity[i]), of.windows[i], np.asarray(of.records.faces[of.chosen[i]]), draws[:, i]
-    )
+    report.Example(int(of.identity[i]), of.windows[i], of.real[i], draws[:, i])
     for i in np.concatenate(shown)
   ]
 
 
-def _by_name(rows: dict[str, metrics.Row], names: list[str]) -> dict[str, Any]:
-  """The rows, with names in the place of labels."""
+def _by_name(results: dict[str, metrics.Result], names: list[str]) -> dict[str, Any]:
+  """Returns the results with names in place of labels."""
   named = {}
-  for name, row in rows.items():
+  for metric, result in results.items():
     by_name = {
-      field: {names[who]: value for who, value in getattr(row, field).items()}
+      field: {names[label]: value for label, value in getattr(result, field).items()}
       for field in ("by_identity", "intervals")
     }
-    named[name] = dataclasses.asdict(row) | by_name
+    named[metric] = dataclasses.asdict(result) | by_name
   return named
 
 
 def _read(path: Path) -> dict[str, Any]:
-  """What an earlier evaluation wrote; empty where there was none."""
+  """Returns what an earlier evaluation wrote; empty where there was none."""
   if not path.exists():
     return {}
   try:
-    read = json.loads(path.read_text())
-    assert isinstance(read, dict)
-    return read
-  except (ValueError, AssertionError) as error:
-    raise UserError(f"{path}: not what --mode=evaluate writes; move it away.") from error
+    content = json.loads(path.read_text())
+  except ValueError:
+    content = None
+  if not isinstance(content, dict):
+    raise UserError(f"{path}: not a file that --mode=evaluate writes; move it away.")
+  return content

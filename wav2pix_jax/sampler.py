@@ -1,66 +1,185 @@
-"""Faces from speech: training, sampling and evaluation all draw through here."""
+"""Sampling faces from speech: the one way for sampling, evaluation, figures and snapshots."""
 
 import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wav2pix_jax.common import images
+from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.models.generator import Generator
 
 BATCH = 64  # windows at a time
 
 
-def key(seed: int, *parts: str | int) -> jax.Array:
-  """A key for one drawing, from a seed and what names the drawing: file, window, draw."""
-  folded = jax.random.key(seed)
-  for part in parts:
-    number = zlib.crc32(part.encode()) if isinstance(part, str) else part
-    folded = jax.random.fold_in(folded, number)
-  return folded
+class Sampler:
+  """A generator with its weights, which samples faces from speech and names the speaker.
 
+  Dropout stays on: it takes the place of a noise input, so samples of one window differ. A face
+  depends on its window and its key only, whatever else is sampled with it (float within 1e-5,
+  uint8 within 1). Computation is in float32, whatever the precision of training.
 
-def draw_one(
-  generator: Generator, variables: Any, window: jax.Array, key: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """A face [S, S, 3] in [-1, 1] and logits [identities] of a conditioned window [T], float32.
-
-  Normalisation uses the running statistics, dropout stays on and takes the key. All is computed in
-  float32, whatever it was trained in, so that faces are the same on all machines but for rounding.
+  Attributes:
+    config: The config that the generator was trained with.
+    speakers: Names of the speakers, in the order of the labels.
   """
-  out: Any = generator.clone(dtype=jnp.float32).apply(
-    variables, window[None], False, False, rngs={"dropout": key}
-  )
-  faces, _, logits = out
-  return faces[0], logits[0]
 
+  def __init__(
+    self, config: Any, speakers: Sequence[str], generator: Generator, variables: dict[str, Any]
+  ):
+    """Creates a sampler.
 
-def drawer(
-  generator: Generator,
-) -> Callable[[Any, np.ndarray, Sequence[jax.Array]], tuple[np.ndarray, np.ndarray]]:
-  """A function that draws: (variables, speech, keys) -> (faces, logits).
+    Args:
+      config: The config of the run.
+      speakers: Names of the speakers, in the order of the labels.
+      generator: The generator.
+      variables: Its variables.
+    """
+    self.config = config
+    self.speakers = list(speakers)
+    self._generator = generator.clone(dtype=jnp.float32)
+    self._variables = variables
 
-  Its arguments are the generator's variables; conditioned speech, float32 [N, T]; and N keys, one
-  for each face, so that a face does not depend on which others are drawn with it. It returns faces,
-  uint8 [N, S, S, 3], and the auxiliary classifier's logits, float32 [N, identities]. It compiles
-  once for each power of two up to `BATCH`, to which N is padded.
-  """
-  draw_batch = jax.jit(jax.vmap(functools.partial(draw_one, generator), in_axes=(None, 0, 0)))
+  def draw(
+    self,
+    speech: np.ndarray,
+    sample_rate: int,
+    num_draws: int = 1,
+    seed: int = 0,
+    name: str = "",
+  ) -> np.ndarray:
+    """Returns faces for each second of a recording, uint8 [windows, num_draws, S, S, 3].
 
-  def draw(variables, speech, keys):
+    Args:
+      speech: The recording, int16, or float in [-1, 1]; [T] or [T, channels], which are averaged. A
+        window starts at each full second. What remains below one second is dropped; a recording
+        shorter than one window is padded with zeros.
+      sample_rate: Samples per second of the recording.
+      num_draws: Faces per window.
+      seed: Seed of the dropout masks, from 0 to 2**32 - 1.
+      name: Name of the recording, which is part of the seed: `--mode=sample` gives the file's name.
+
+    Raises:
+      UserError: The speech has another shape or dtype, values out of range, or no samples.
+    """
+    windows = self._windows(speech, sample_rate)
+    count = len(windows)
+    keys = sampling_keys(
+      seed, name, np.tile(np.arange(count), num_draws), np.repeat(np.arange(num_draws), count)
+    )
+    faces, _ = self.sample(np.tile(windows, (num_draws, 1)), keys)
+    return faces.reshape(num_draws, count, *faces.shape[1:]).swapaxes(0, 1)
+
+  def name(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Returns the probability of each speaker in each second, float32 [windows, speakers].
+
+    The probabilities are those of the auxiliary classifier.
+
+    Args:
+      speech: The recording, as in `draw`.
+      sample_rate: Samples per second of the recording.
+
+    Raises:
+      UserError: As in `draw`.
+    """
+    windows = self._windows(speech, sample_rate)
+    order = np.arange(len(windows))
+    _, logits = self.sample(windows, sampling_keys(0, "", order, 0 * order))
+    return np.asarray(jax.nn.softmax(logits))
+
+  def sample(self, windows: np.ndarray, keys: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Returns one face for each window and key, and the auxiliary classifier's logits.
+
+    Compiles once per dtype and power of two up to `BATCH`, to which the windows are padded.
+
+    Args:
+      windows: Windows of speech at 16 kHz as recorded, int16 or float [N, window_samples].
+      keys: Keys [N].
+
+    Returns:
+      Faces uint8 [N, S, S, 3], and logits float32 [N, speakers].
+    """
     faces, logits = [], []
-    size = min(BATCH, 1 << (len(speech) - 1).bit_length())
-    for start in range(0, len(speech), size):
-      picked = np.arange(start, start + size).clip(max=len(speech) - 1)
-      keys_now = jnp.stack([keys[i] for i in picked])
-      drawn, names = draw_batch(variables, speech[picked], keys_now)
-      kept = min(size, len(speech) - start)
-      faces.append(images.to_uint8(np.asarray(drawn)[:kept]))
-      logits.append(np.asarray(names)[:kept])
+    size = min(BATCH, 1 << (len(windows) - 1).bit_length())
+    for start in range(0, len(windows), size):
+      chosen = np.arange(start, start + size).clip(max=len(windows) - 1)
+      batch = _sample_batch(
+        self._variables,
+        windows[chosen],
+        keys[chosen],
+        generator=self._generator,
+        audio_steps=tuple(self.config.dataset.audio_steps),
+      )
+      batch_faces, batch_logits = jax.device_get(batch)
+      kept = min(size, len(windows) - start)
+      faces.append(batch_faces[:kept])
+      logits.append(batch_logits[:kept])
     return np.concatenate(faces), np.concatenate(logits)
 
-  return draw
+  def _windows(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Returns a window at each full second, int16 [windows, window_samples]."""
+    recording = audio.from_array(speech, sample_rate)
+    rate, length = schema.SAMPLE_RATE, self.config.dataset.window_samples
+    seconds = max(len(recording) // rate, 1)
+    return np.stack([audio.cut(recording, second * rate, length) for second in range(seconds)])
+
+
+def sample_one(
+  variables: Any,
+  window: jax.Array,
+  key: jax.Array,
+  *,
+  generator: Generator,
+  audio_steps: Sequence[str],
+) -> tuple[jax.Array, jax.Array]:
+  """Samples one face; a pure function for `jit`, `vmap` and export.
+
+  Batch norm uses the running statistics; dropout is on.
+
+  Args:
+    variables: The generator's variables.
+    window: Speech at 16 kHz as recorded, int16 or float32 [T].
+    key: The key of the dropout masks.
+    generator: The generator.
+    audio_steps: `config.dataset.audio_steps`.
+
+  Returns:
+    The face, uint8 [S, S, 3], and the auxiliary classifier's logits, float32 [speakers].
+  """
+  speech: Any = audio.condition(window, audio_steps)  # type: ignore[arg-type]
+  out: Any = generator.apply(variables, speech[None], False, False, rngs={"dropout": key})
+  faces: Any
+  faces, _, logits = out
+  picture: Any = images.to_uint8(faces[0])
+  return picture, logits[0]
+
+
+@functools.partial(jax.jit, static_argnames=("generator", "audio_steps"))
+def _sample_batch(variables, windows, keys, *, generator, audio_steps):
+  sample = functools.partial(sample_one, generator=generator, audio_steps=audio_steps)
+  return jax.vmap(sample, in_axes=(None, 0, 0))(variables, windows, keys)
+
+
+def sampling_keys(seed: int, name: str, windows: np.ndarray, draws: np.ndarray) -> jax.Array:
+  """Returns a key [N] for each sample: of the seed, a name, a window and a draw.
+
+  Args:
+    seed: From 0 to 2**32 - 1.
+    name: Name of the recording or split.
+    windows: Numbers of the windows, int [N].
+    draws: Numbers of the draws, int [N].
+  """
+  root = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+  numbers = jnp.stack([jnp.asarray(windows, jnp.uint32), jnp.asarray(draws, jnp.uint32)], 1)
+  return _fold_in(root, numbers)
+
+
+@jax.jit
+def _fold_in(root: jax.Array, numbers: jax.Array) -> jax.Array:
+  def one(pair):
+    return jax.random.fold_in(jax.random.fold_in(root, pair[0]), pair[1])
+
+  return jax.vmap(one)(numbers)

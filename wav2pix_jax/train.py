@@ -1,4 +1,4 @@
-"""Training: from a config to checkpoints, curves and grids in a workdir."""
+"""The mode `train`: from a config to checkpoints, curves and grids in a workdir."""
 
 import contextlib
 import functools
@@ -11,32 +11,33 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
-from wav2pix_jax import data, models
+from wav2pix_jax import data, metrics, models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, writing
 from wav2pix_jax.data import on_device
-from wav2pix_jax.metrics import metrics
-from wav2pix_jax.metrics.identity_classifier import identifier
-from wav2pix_jax.runtime import checkpoint, distributed, run_config
-from wav2pix_jax.runtime.metric_writer import Log, Look
+from wav2pix_jax.metrics.identity_classifier import load_classifier
+from wav2pix_jax.metrics.snapshot import SnapshotTaker
+from wav2pix_jax.runtime import checkpoint, distributed, history, metric_writer, run_config
 from wav2pix_jax.runtime.preemption import Stopped, stop_requests
-from wav2pix_jax.train_state import build_optimizers, initialise
-from wav2pix_jax.train_step import step_of, stream
+from wav2pix_jax.runtime.profiler import profile
+from wav2pix_jax.runtime.training_log import TrainingLog
+from wav2pix_jax.train_state import GanState, create_state
+from wav2pix_jax.train_step import stream, train_step
 
-# Examples to look at, of speech not learned from and learned from, and real faces to compare with.
-HELD_OUT, LEARNED, REFERENCE = 128, 64, 400
-FIRST_LOOKS = 5  # before which any run draws badly, and no warning is given
+HELD_OUT, LEARNED, REFERENCE = 128, 64, 400  # chunks in snapshots, and real faces to compare with
+FIRST_SNAPSHOTS = 5  # without warnings, since every run generates bad faces at first
 
 
 def check(config: ConfigDict) -> None:
-  """Refuses a config that cannot run, before anything is read or written.
+  """Refuses a config that cannot be trained, before anything is read or written.
 
   Raises:
-    UserError: naming the field, its value and what it may be.
+    UserError: The message names the field, its value and the values that it may have.
   """
   models.check(config)
   data.check(config.dataset, config.image_size)
+  metric_writer.check(config)
   distributed.process_batch_size(config.batch_size)
   for field in ("num_steps", "log_every", "eval_every", "save_every"):
     if config[field] < 1:
@@ -44,62 +45,62 @@ def check(config: ConfigDict) -> None:
   if not 0 <= config.ema_decay < 1:
     raise UserError(f"ema_decay is {config.ema_decay}; it must be from 0 (none) to below 1.")
   model = config.model
-  draws_differ = model.dropout and (model.dropout_embedding or model.dropout_layers)
-  if config.loss.energy_score and not draws_differ:
+  samples_differ = model.dropout and (model.dropout_embedding or model.dropout_layers)
+  if config.loss.energy_score and not samples_differ:
     raise UserError(
-      "loss.energy_score compares two draws, which are the same without dropout; set it to False, "
+      "loss.energy_score compares two samples, which are equal without dropout; set it to False, "
       "or model.dropout above 0 with model.dropout_embedding or model.dropout_layers."
     )
 
 
-def train(config: ConfigDict, workdir: Path) -> None:
-  """Trains until `config.num_steps`, going on from the workdir's latest checkpoint if it has one.
+def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState:
+  """Trains until `config.num_steps`, resuming from the workdir's latest checkpoint if it has one.
+
+  Args:
+    config: The config.
+    workdir: The run's directory.
+    profile_steps: Number of steps to profile; 0 for none.
+
+  Returns:
+    The final state.
 
   Raises:
-    UserError: a config that cannot run, a workdir of another run or in use, or a step whose losses
-      or gradients are not finite; checkpoints saved before stay.
-    Stopped: a signal asked to stop, and the state is saved.
+    UserError: The config cannot be trained, the workdir contains another run or is in use, or a
+      step has NaN or Inf; earlier checkpoints stay.
+    Stopped: A signal asked to stop, and the state is saved.
   """
   check(config)
   run_config.refuse_changes(workdir, config)
   builder = data.prepare(config.dataset)
-  identities = run_config.identities(workdir, data.identity_names(builder))
-  records = data.load(builder, schema.TRAIN, config.image_size)
+  speakers = run_config.speakers(workdir, data.identity_names(builder))
   split = data.held_out_split(builder)
-  held_out = data.load(builder, split, config.image_size)
+  records, held_out = (
+    data.load(builder, name, config.image_size) for name in (schema.TRAIN, split)
+  )
+  digests = {schema.TRAIN: records.digest, split: held_out.digest}
+  if not distributed.same_everywhere(f"{digests} {speakers}"):
+    raise UserError("the processes read different records; give them one dataset.data_dir.")
 
-  nets = models.build(config, len(identities), distributed.AXIS)
-  optimizers = build_optimizers(config)
+  networks = models.build(config, len(speakers), distributed.AXIS)
   root_key = jax.random.key(config.seed)
   init_key = stream(root_key, "initialise", 0)
-  make_state = functools.partial(initialise, nets, optimizers, init_key, config)
-  step: Any = step_of(config, nets, optimizers, distributed.AXIS)
-  constants: Any = root_key
-  train_batches: Any = data.train_batches
-  if config.dataset.on_device:
-    train_batches = on_device.train_batches
-    step = on_device.step_of(step, config, distributed.AXIS)
-    constants = root_key, on_device.place(records, config)
-  step_on_devices = distributed.pmapped(step)
-  who = identifier(builder, config.image_size)
-  chosen = data.evenly(records, REFERENCE)
-  reference = metrics.make_out(records.faces[chosen], records.identity[chosen], who)
-  compare = (reference, who, nets, config, identities)
-  looks = {
-    "held_out": Look("held_out", held_out, split, HELD_OUT, *compare),
-    "learned": Look("learned", records, schema.TRAIN, LEARNED, *compare),
+  make_state = functools.partial(create_state, config, networks, init_key)
+  step_on_devices, constants, train_batches = _fed_step(config, records, root_key)
+  classify = load_classifier(builder, config.image_size)
+  chosen = records.spread(REFERENCE)
+  reference = metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify)
+  compared = (reference, classify, networks.generator, config, speakers)
+  snapshots = {
+    "held_out": SnapshotTaker("held_out", held_out, split, HELD_OUT, *compared),
+    "learned": SnapshotTaker("learned", records, schema.TRAIN, LEARNED, *compared),
   }
-  samples = workdir / "samples"
-  digests = {schema.TRAIN: records.digest, split: held_out.digest}
-  if not distributed.same_everywhere(f"{digests} {identities}"):
-    raise UserError("the processes read different records; give them one dataset.data_dir.")
 
   with contextlib.ExitStack() as stack:
 
     def take_workdir() -> None:
       stack.enter_context(exclusively(workdir, wait=False))
-      run_config.write(workdir, config, identities, digests)
-      _write_recordings(samples / "held_out", held_out, identities)
+      run_config.write(workdir, config, speakers, digests)
+      _write_recordings(workdir / "samples" / "held_out", held_out, speakers)
 
     distributed.in_first(take_workdir)
     stop_asked = stack.enter_context(stop_requests())  # until the last checkpoint is written
@@ -108,73 +109,105 @@ def train(config: ConfigDict, workdir: Path) -> None:
       state = distributed.replicate(make_state())
     else:
       state = checkpoints.restore(checkpoints.latest_step, distributed.abstract(make_state))
-      print(f"Going on from step {int(state.step)} in {workdir}.")
+      print(f"Resuming from step {int(state.step)} in {workdir}.")
     start = int(state.step)
-    distributed.in_first(lambda: run_config.record_start(workdir, start))
-    params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
-    print(parameter_overview.get_parameter_overview(params, include_stats=False))
-    print(
-      f"{len(records)} records to train on, {len(held_out)} of {split} to look at: "
-      f"{', '.join(identities)}."
-    )
-    batches = train_batches(
+    distributed.in_first(lambda: history.record_start(workdir, start))
+    _print_overview(state, records, held_out, split, speakers)
+    log = stack.enter_context(TrainingLog(workdir, start, config))
+    batches = log.timed(train_batches(start))
+    after_step = stack.enter_context(profile(workdir / "profile", profile_steps))
+
+    figures: dict[str, float] = {}
+    for step in range(start + 1, config.num_steps + 1):
+      batch = next(batches)
+      with jax.transfer_guard("disallow"):
+        state, step_metrics = step_on_devices(state, distributed.shard(batch), constants)
+      log.add(step_metrics)
+      after_step(step_metrics)
+
+      last = step == config.num_steps
+      signal = 0 if last else stop_asked(step)
+      save = last or signal or step % config.save_every == 0
+      if save or step % config.log_every == 0:
+        log.write(step)  # refuses NaN and Inf, so before any save
+      figures = {}
+      if last or step % config.eval_every == 0:
+        for name, take_snapshot in snapshots.items():
+          snapshot = take_snapshot(state)
+          figures |= snapshot.figures
+          warn = name == "held_out" and step >= FIRST_SNAPSHOTS * config.eval_every
+          log.write_snapshot(step, name, snapshot, warn)
+      if save:
+        comparable = figures if split == schema.VALIDATION else {}  # never choose by test
+        checkpoints.save(state, comparable)
+      if signal:
+        raise Stopped(f"step {step} of {config.num_steps} is saved in {workdir}", signal)
+  if distributed.is_first():
+    _print_end(int(state.step), figures, workdir)
+  return state
+
+
+def _fed_step(config: ConfigDict, records: data.Records, root_key: jax.Array) -> Any:
+  step: Any = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+  constants: Any = root_key
+  train_batches: Any = data.train_batches
+  if config.dataset.on_device:
+    train_batches = on_device.train_batches
+    step = on_device.step_of(step, config, distributed.AXIS)
+    constants = root_key, on_device.place(records, config)
+  return (
+    distributed.pmapped(step),
+    distributed.replicate(constants),
+    lambda start: train_batches(
       records,
       config,
       distributed.process_batch_size(config.batch_size),
       jax.process_index(),
       jax.process_count(),
       start,
-    )
-
-    log = stack.enter_context(Log(workdir, start, config))
-    figures: dict[str, float] = {}
-    steps = range(start + 1, config.num_steps + 1)
-    for step, batch in zip(steps, log.timed(batches), strict=False):
-      state, measured = step_on_devices(state, distributed.shard(batch), constants)
-      log.add(measured)
-      last = step == config.num_steps
-      signal = 0 if last else stop_asked(step)
-      save = last or signal or step % config.save_every == 0
-      if save or step % config.log_every == 0:
-        log.write(step)  # stops a run that is not finite, so before any save
-      figures = {}
-      if last or step % config.eval_every == 0:
-        for name, look in looks.items():
-          seen = look(state)
-          figures |= seen.figures
-          warn = name == "held_out" and step >= FIRST_LOOKS * config.eval_every
-          log.write_look(step, name, seen, warn)
-      if save:
-        comparable = figures if split == schema.VALIDATION else {}  # never choose by test
-        checkpoints.save(state, run_config.as_dict(config), comparable)
-      if signal:
-        raise Stopped(f"step {step} of {config.num_steps} is saved in {workdir}", signal)
-  if distributed.is_first():
-    _print_end(int(state.step), figures, samples, workdir)
+    ),
+  )
 
 
-def _print_end(step: int, figures: dict[str, float], samples: Path, workdir: Path) -> None:
-  """What was reached, where to look, and what to type next."""
+def _print_overview(
+  state: GanState,
+  records: data.Records,
+  held_out: data.Records,
+  split: str,
+  speakers: list[str],
+) -> None:
+  """Prints the parameters and the data."""
+  params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
+  print(parameter_overview.get_parameter_overview(params, include_stats=False))
+  print(
+    f"{len(records)} records to train on, {len(held_out)} of {split} to evaluate: "
+    f"{', '.join(speakers)}."
+  )
+
+
+def _print_end(step: int, figures: dict[str, float], workdir: Path) -> None:
+  """Prints what was reached, where to look, and what to type next."""
+  samples = workdir / "samples"
   print(f"Trained to step {step}.")
   if figures:
     print(
-      f"Of faces drawn from speech it has not learned from, "
+      f"Of faces generated from speech that it has not learned from, "
       f"{figures['held_out/identity_accuracy']:.1%} show the right person; they are in\n"
       f"  {samples}/step_{step:06d}_held_out.png"
     )
   python, here = Path(sys.executable), Path.cwd()
   shown = python.relative_to(here) if python.is_relative_to(here) else python
   print(
-    "Draw from these recordings, or name one of your own:\n"
+    "Sample from these recordings, or name one of your own:\n"
     f"  {shown} main.py --mode=sample --workdir={workdir} --speech={samples / 'held_out'}"
   )
 
 
-def _write_recordings(folder: Path, records: data.Records, identities: list[str]) -> None:
-  """A held-out recording of each identity, to draw from later."""
+def _write_recordings(folder: Path, records: data.Records, speakers: list[str]) -> None:
+  """Writes a held-out recording of each speaker, to sample from later."""
   with writing(folder):
     folder.mkdir(parents=True, exist_ok=True)
-  for who, name in enumerate(identities):
-    of_identity = np.flatnonzero(records.identity == who)
-    if len(of_identity):
-      audio.write_wav(folder / f"{name}.wav", records[of_identity[0]][schema.SPEECH])
+  for label, name in enumerate(speakers):
+    of_speaker = np.flatnonzero(records.identity == label)
+    if len(of_speaker):
+      audio.write_wav(folder / f"{name}.wav", records.speech_of(of_speaker[0]))

@@ -1,77 +1,59 @@
 """Everything that training changes, in one value."""
 
-import dataclasses
 from typing import Any
 
 import flax
 import jax
 import jax.numpy as jnp
 import optax
+from flax.training import train_state
 
 from wav2pix_jax.models import Networks
 
 
-@dataclasses.dataclass(frozen=True)
-class Optimizers:
-  """One Adam for each player; the generator's also moves encoder and auxiliary classifier."""
-
-  generator: optax.GradientTransformation
-  discriminator: optax.GradientTransformation
-
-
-class Player(flax.struct.PyTreeNode):
+class NetworkState(train_state.TrainState):
   """One network in training.
 
   Attributes:
-    params: what its optimizer moves, float32.
-    stats: the collections that a forward pass in training moves: running statistics of batch norm
+    stats: The collections that a forward pass in training changes: running statistics of batch norm
       ("batch_stats") and vectors of the power iterations ("spectral"), float32.
-    opt_state: of its optimizer.
   """
 
-  params: Any
   stats: Any
-  opt_state: Any
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What flax's `apply` takes."""
+    """The variables that flax's `apply` takes."""
     return {"params": self.params, **self.stats}
 
 
 class GanState(flax.struct.PyTreeNode):
-  """Training between two steps.
+  """The state of training between two steps.
 
   Attributes:
-    step: int32 [], rounds done.
-    generator: draws, encodes the speech and names the speaker.
-    discriminator: judges.
-    ema: the generator's variables (parameters and statistics), averaged over the last steps;
-      empty where `ema_decay` is 0.
+    generator: The generator with the speech encoder and the auxiliary classifier.
+    discriminator: The discriminator.
+    ema: An exponential moving average of the generator's variables (parameters and statistics);
+      empty where `config.ema_decay` is 0.
   """
 
-  step: jax.Array
-  generator: Player
-  discriminator: Player
+  generator: NetworkState
+  discriminator: NetworkState
   ema: Any
 
   @property
-  def drawing(self) -> dict[str, Any]:
-    """The generator's variables to draw with: the averaged ones where there are any."""
+  def step(self) -> jax.Array:
+    """The number of finished steps, int32 []."""
+    return jnp.asarray(self.generator.step)
+
+  @property
+  def sampling_variables(self) -> dict[str, Any]:
+    """The generator's variables to sample with: the averaged ones where there are any."""
     return self.ema or self.generator.variables
 
 
-def build_optimizers(config: Any) -> Optimizers:
-  """Adam with the rates and betas of `config.optimizer`."""
-  opt = config.optimizer
-  return Optimizers(
-    generator=optax.adam(opt.lr_g, b1=opt.b1, b2=opt.b2),
-    discriminator=optax.adam(opt.lr_d, b1=opt.b1, b2=opt.b2),
-  )
-
-
-def initialise(nets: Networks, optimizers: Optimizers, key: jax.Array, config: Any) -> GanState:
-  """The state at step 0 of a config's networks, from a key."""
+def create_state(config: Any, networks: Networks, key: jax.Array) -> GanState:
+  """Returns the state at step 0, with parameters initialised from a key."""
   speech = jnp.zeros((1, config.dataset.window_samples))
   faces = jnp.zeros((1, config.image_size, config.image_size, 3))
   embedding = jnp.zeros((1, config.model.embedding))
@@ -79,30 +61,38 @@ def initialise(nets: Networks, optimizers: Optimizers, key: jax.Array, config: A
   @jax.jit
   def variables(generator_key, discriminator_key):
     return (
-      nets.generator.init(generator_key, speech, False, True),
-      nets.discriminator.init(discriminator_key, faces, embedding, False),
+      networks.generator.init(generator_key, speech, False, True),
+      networks.discriminator.init(discriminator_key, faces, embedding, False),
     )
 
-  generator, discriminator = variables(*jax.random.split(key))
-  return start(generator, discriminator, optimizers, config.ema_decay)
+  return state_from_variables(config, networks, *variables(*jax.random.split(key)))
 
 
-def start(
-  generator: dict[str, Any],
-  discriminator: dict[str, Any],
-  optimizers: Optimizers,
-  ema_decay: float,
+def state_from_variables(
+  config: Any, networks: Networks, generator: dict[str, Any], discriminator: dict[str, Any]
 ) -> GanState:
-  """The state at step 0 of variables that flax's `init` or an import gives."""
+  """Returns the state at step 0 with given variables and new optimizers.
+
+  Args:
+    config: `optimizer` gives learning rates and betas, `ema_decay` whether weights are averaged.
+    networks: The networks.
+    generator: Variables of the generator as flax's `init` or an import returns them.
+    discriminator: Variables of the discriminator.
+  """
+  optimizer = config.optimizer
   return GanState(
-    step=jnp.zeros((), jnp.int32),
-    generator=_player(generator, optimizers.generator),
-    discriminator=_player(discriminator, optimizers.discriminator),
-    ema=jax.tree.map(jnp.copy, generator) if ema_decay else {},
+    generator=_network_state(networks.generator, generator, optimizer.lr_g, optimizer),
+    discriminator=_network_state(networks.discriminator, discriminator, optimizer.lr_d, optimizer),
+    ema=jax.tree.map(jnp.copy, generator) if config.ema_decay else {},
   )
 
 
-def _player(variables: dict[str, Any], optimizer: optax.GradientTransformation) -> Player:
+def _network_state(
+  network: flax.linen.Module, variables: dict[str, Any], learning_rate: float, optimizer: Any
+) -> NetworkState:
+  adam = optax.adam(learning_rate, b1=optimizer.b1, b2=optimizer.b2)
   stats = {name: tree for name, tree in variables.items() if name != "params"}
-  params = variables["params"]
-  return Player(params=params, stats=stats, opt_state=optimizer.init(params))
+  state = NetworkState.create(
+    apply_fn=network.apply, params=variables["params"], tx=adam, stats=stats
+  )
+  return state.replace(step=jnp.zeros((), jnp.int32))

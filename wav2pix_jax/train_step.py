@@ -1,8 +1,7 @@
-"""One training step, pure: how Wav2Pix learns (paper section 4.2; release)."""
+"""A training step as a pure function: how Wav2Pix learns (paper, section 4.2; PyTorch release)."""
 
-import functools
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -12,25 +11,10 @@ from jax import lax
 
 from wav2pix_jax import losses
 from wav2pix_jax.common import schema
-from wav2pix_jax.models import Networks
-from wav2pix_jax.train_state import GanState, Optimizers, Player
+from wav2pix_jax.train_state import GanState, NetworkState
 
 Batch = dict[str, jax.Array]
 Metrics = dict[str, jax.Array]
-
-
-def step_of(
-  config: Any, nets: Networks, optimizers: Optimizers, axis_name: str | None = None
-) -> Callable[[GanState, Batch, jax.Array], tuple[GanState, Metrics]]:
-  """`train_step` of a config, as a function of state, batch and root key."""
-  return functools.partial(
-    train_step,
-    nets=nets,
-    optimizers=optimizers,
-    weights=config.loss,
-    ema_decay=config.ema_decay,
-    axis_name=axis_name,
-  )
 
 
 def train_step(
@@ -38,43 +22,31 @@ def train_step(
   batch: Batch,
   root_key: jax.Array,
   *,
-  nets: Networks,
-  optimizers: Optimizers,
-  weights: Any,
-  ema_decay: float,
+  config: Any,
   axis_name: str | None = None,
 ) -> tuple[GanState, Metrics]:
   """One round: D learns from real, generated and mismatched faces, then G answers the new D.
 
   Args:
-    state: as left by the round before.
-    batch: as `schema.py` says, this device's share.
-    root_key: of the run; the same in every step and on every device.
-    nets: both networks, built for the same `axis_name`.
-    optimizers: of both players.
-    weights: `config.loss`.
-    ema_decay: `config.ema_decay`.
-    axis_name: the devices to average over; None for one device.
+    state: The state after the step before, whose networks were built for the same `axis_name`.
+    batch: This device's share of a batch, as `schema.py` defines it.
+    root_key: The run's key, the same in every step and on every device.
+    config: The run's config; `loss`, `ema_decay` and `model` are read.
+    axis_name: The axis of the devices to average over; None for a single device.
 
   Returns:
-    The state after the round and its metrics, float32 scalars, the same on every device:
-    each loss term, D's mean scores, the norms of gradients and parameters, and `finite`, 1 where
-    all of these and the statistics are.
+    The state after the step and its metrics, float32 scalars that are equal on all devices: each
+    term of the losses, the discriminator's mean scores, norms of gradients and parameters, and
+    `finite`, which is 1 if none of these and of the statistics is NaN or Inf.
   """
-  context: dict[str, Any] = {
-    "nets": nets,
-    "optimizers": optimizers,
-    "weights": weights,
-    "axis_name": axis_name,
-  }
   key = stream(root_key, "discriminator step", state.step, axis_name)
-  state, d_metrics, fake = discriminator_step(state, batch, key, **context)
+  state, d_metrics, fake = discriminator_step(state, batch, key, config=config, axis_name=axis_name)
   key = stream(root_key, "generator step", state.step, axis_name)
-  state, g_metrics = generator_step(state, batch, key, fake, **context)
+  state, g_metrics = generator_step(state, batch, key, fake, config=config, axis_name=axis_name)
   metrics = {**d_metrics, **g_metrics}
-  moved = (metrics, state.generator.stats, state.discriminator.stats)
-  finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(moved)]).all()
-  state = state.replace(step=state.step + 1, ema=_average(state, ema_decay))
+  changed = (metrics, state.generator.stats, state.discriminator.stats)
+  finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
+  state = state.replace(ema=_average(state, config.ema_decay))
   return state, {**metrics, "finite": finite.astype(jnp.float32)}
 
 
@@ -83,32 +55,30 @@ def discriminator_step(
   batch: Batch,
   key: jax.Array,
   *,
-  nets: Networks,
-  optimizers: Optimizers,
-  weights: Any,
+  config: Any,
   axis_name: str | None = None,
 ) -> tuple[GanState, Metrics, jax.Array]:
-  """D's half: of the generator only the running statistics move, as in the release.
+  """The discriminator's half; of the generator only running statistics change (PyTorch release).
 
   Returns:
-    The state, the metrics, and the faces that D judged.
+    The state, the metrics, and the generated faces [B, S, S, 3] that the discriminator saw.
   """
-  (fake, embedding, _), generator = _draw(nets, state.generator, batch, key)
+  (fake, embedding, _), generator = _generate(state.generator, batch, key)
   fake, embedding = lax.stop_gradient((fake, embedding))
   groups = {"real": batch[schema.FACE], "fake": fake}
-  if weights.mismatched:
+  if config.loss.mismatched:
     groups["mismatched"] = batch[schema.MISMATCHED_FACE]
 
   def loss(params):
-    player = state.discriminator.replace(params=params)
-    judged, player = _judge(nets, player, list(groups.values()), embedding)
+    discriminator = state.discriminator.replace(params=params)
+    judged, discriminator = _judge(discriminator, list(groups.values()), embedding, config)
     scores = {name: score for name, (score, _) in zip(groups, judged, strict=True)}
-    terms = losses.discriminator(scores, weights)
-    return terms["total"], (player.stats, terms, jax.tree.map(jnp.mean, scores))
+    terms = losses.discriminator_loss(scores=scores, weights=config.loss)
+    return terms["total"], (discriminator.stats, terms, jax.tree.map(jnp.mean, scores))
 
   grads, (stats, terms, means) = jax.grad(loss, has_aux=True)(state.discriminator.params)
   grads = _pmean(grads, axis_name)
-  discriminator = _update(state.discriminator, grads, optimizers.discriminator, stats)
+  discriminator = state.discriminator.apply_gradients(grads=grads, stats=stats)
   metrics = {f"d_loss/{name}": term for name, term in terms.items()}
   metrics |= {f"d_score/{name}": mean for name, mean in means.items()}
   metrics["d_grad_norm"] = optax.tree.norm(grads)
@@ -121,47 +91,52 @@ def generator_step(
   state: GanState,
   batch: Batch,
   key: jax.Array,
-  drawn_before: jax.Array,
+  other_faces: jax.Array,
   *,
-  nets: Networks,
-  optimizers: Optimizers,
-  weights: Any,
+  config: Any,
   axis_name: str | None = None,
 ) -> tuple[GanState, Metrics]:
-  """G's half, with a fresh drawing: of D only the power iterations' vectors move.
+  """The generator's half, with new dropout masks; of D only the power iterations' vectors change.
 
-  `drawn_before` are faces [B, S, S, 3] of the same generator and speech, drawn with another key.
+  Args:
+    state: The state after the discriminator's half.
+    batch: This device's share of a batch.
+    key: The key of the dropout masks.
+    other_faces: Faces [B, S, S, 3] of the same generator and speech, generated with another key.
+    config: The run's config.
+    axis_name: The axis of the devices to average over; None for a single device.
   """
 
   def loss(params):
-    player = state.generator.replace(params=params)
-    (fake, embedding, logits), player = _draw(nets, player, batch, key)
-    judged, discriminator = _judge(nets, state.discriminator, [fake], embedding)
+    (fake, embedding, logits), generator = _generate(
+      state.generator.replace(params=params), batch, key
+    )
+    judged, discriminator = _judge(state.discriminator, [fake], embedding, config)
     ((fake_scores, fake_features),) = judged
-    # No gradient comes back through real faces, so they take a pass of their own; where passes are
-    # batched, with the same power iteration.
-    before = state.discriminator if nets.batched_passes else discriminator
-    judged, discriminator = _judge(nets, before, [batch[schema.FACE]], embedding)
+    # Real faces need no gradient, so they have a pass of their own. Where passes are batched, it
+    # starts from the same power iteration.
+    before = state.discriminator if config.model.discriminator_batched_passes else discriminator
+    judged, discriminator = _judge(before, [batch[schema.FACE]], embedding, config)
     ((_, real_features),) = judged
-    terms = losses.generator(
-      fake_scores,
-      fake_features,
-      lax.stop_gradient(real_features),
-      fake,
-      batch[schema.FACE],
-      drawn_before,
-      logits,
-      batch[schema.IDENTITY],
-      weights,
-      lambda x: _pmean(x, axis_name),
+    terms = losses.generator_loss(
+      scores=fake_scores,
+      features=fake_features,
+      real_features=lax.stop_gradient(real_features),
+      faces=fake,
+      real_faces=batch[schema.FACE],
+      other_faces=other_faces,
+      logits=logits,
+      identities=batch[schema.IDENTITY],
+      weights=config.loss,
+      pmean=lambda x: _pmean(x, axis_name),
     )
     accuracy = jnp.mean(logits.argmax(-1) == batch[schema.IDENTITY])
-    return terms["total"], (player.stats, discriminator, terms, accuracy)
+    return terms["total"], (generator.stats, discriminator, terms, accuracy)
 
   grads, aux = jax.grad(loss, has_aux=True)(state.generator.params)
   stats, discriminator, terms, accuracy = aux
   grads = _pmean(grads, axis_name)
-  generator = _update(state.generator, grads, optimizers.generator, stats)
+  generator = state.generator.apply_gradients(grads=grads, stats=stats)
   metrics = {f"g_loss/{name}": term for name, term in terms.items()}
   metrics["g_grad_norm"] = optax.tree.norm(grads)
   metrics["g_param_norm"] = optax.tree.norm(generator.params)
@@ -173,16 +148,16 @@ def generator_step(
 def stream(
   root_key: jax.Array, name: str, step: jax.Array | int, axis_name: str | None = None
 ) -> jax.Array:
-  """A key for one purpose at one step on one replica: resumed runs draw the same numbers."""
+  """Returns a key for one purpose, step and replica, so that resumed runs use the same numbers."""
   key = jax.random.fold_in(jax.random.fold_in(root_key, zlib.crc32(name.encode())), step)
   return jax.random.fold_in(key, lax.axis_index(axis_name) if axis_name else 0)
 
 
-def _draw(
-  nets: Networks, generator: Player, batch: Batch, key: jax.Array
-) -> tuple[tuple[jax.Array, jax.Array, jax.Array], Player]:
-  """Faces, embeddings and logits of a batch's speech, and the generator with statistics moved."""
-  out, stats = nets.generator.apply(
+def _generate(
+  generator: NetworkState, batch: Batch, key: jax.Array
+) -> tuple[tuple[jax.Array, jax.Array, jax.Array], NetworkState]:
+  """Returns faces, embeddings and logits for a batch's speech, and the new statistics."""
+  out, stats = generator.apply_fn(
     generator.variables,
     batch[schema.SPEECH],
     True,
@@ -194,21 +169,21 @@ def _draw(
 
 
 def _judge(
-  nets: Networks, discriminator: Player, groups: Sequence[jax.Array], embedding: jax.Array
-) -> tuple[list[tuple[jax.Array, jax.Array]], Player]:
-  """Scores and features of each group of faces, all with the same speech.
+  discriminator: NetworkState, groups: Sequence[jax.Array], embedding: jax.Array, config: Any
+) -> tuple[list[tuple[jax.Array, jax.Array]], NetworkState]:
+  """Returns scores and features of each group of faces, all with the same speech.
 
-  A pass, and with it a power iteration, for each group (release), or one pass for all: without
-  batch norm in D the same but for the power iterations, and faster.
+  Either each group has a pass, and with it a power iteration, of its own (PyTorch release), or one
+  pass serves all groups: without batch norm in D the results differ only by the power iterations.
   """
 
-  def one_pass(player, faces, embedding):
-    out, stats = nets.discriminator.apply(
-      player.variables, faces, embedding, True, mutable=list(player.stats)
+  def one_pass(discriminator, faces, embedding):
+    out, stats = discriminator.apply_fn(
+      discriminator.variables, faces, embedding, True, mutable=list(discriminator.stats)
     )
-    return out, player.replace(stats=stats)
+    return out, discriminator.replace(stats=stats)
 
-  if nets.batched_passes:
+  if config.model.discriminator_batched_passes:
     faces, tiled = jnp.concatenate(groups), jnp.tile(embedding, (len(groups), 1))
     (scores, features), discriminator = one_pass(discriminator, faces, tiled)
     count = len(groups)
@@ -221,22 +196,15 @@ def _judge(
   return judged, discriminator
 
 
-def _update(
-  player: Player, grads: Any, optimizer: optax.GradientTransformation, stats: Any
-) -> Player:
-  updates, opt_state = optimizer.update(grads, player.opt_state, player.params)
-  params = optax.apply_updates(player.params, updates)
-  return player.replace(params=params, opt_state=opt_state, stats=stats)
-
-
 def _average(state: GanState, decay: float) -> Any:
-  """The averaged generator after a round; early ones, far from any good, are soon forgotten."""
+  """Returns the averaged generator; the first steps, far from any good, are soon forgotten."""
   if not state.ema:
     return state.ema
-  kept = jnp.minimum(decay, (1 + state.step) / (10 + state.step))
+  finished = state.step - 1  # before this step
+  kept = jnp.minimum(decay, (1 + finished) / (10 + finished))
   return optax.incremental_update(state.generator.variables, state.ema, 1 - kept)
 
 
 def _pmean(tree: Any, axis_name: str | None) -> Any:
-  """Over the devices; of one alone without XLA's all-reduce, which would copy the tree (a CPU)."""
+  """Returns the mean over devices; on one device no all-reduce, which would copy the tree."""
   return lax.pmean(tree, axis_name) if axis_name and lax.axis_size(axis_name) > 1 else tree

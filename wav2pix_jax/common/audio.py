@@ -1,8 +1,9 @@
 """Speech: read from any file, cut into windows, conditioned once and in order."""
 
 import io
+import itertools
 import wave
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +24,67 @@ NOISE_BELOW = (5, 40)  # decibels
 
 
 def read(path: str | Path) -> np.ndarray:
-  """Speech of a file's first audio stream: int16 [T], 16 kHz, mono (channels averaged).
+  """Reads a file's first audio stream as speech: int16 [T], 16 kHz, mono (channels averaged).
 
-  Any container, codec, rate and number of channels that FFmpeg reads (through PyAV).
+  Reads any container, codec, rate and number of channels that FFmpeg reads (through PyAV).
 
   Raises:
-    UserError: no such file, or nothing in it that FFmpeg can decode as sound.
+    UserError: There is no such file, or nothing in it that FFmpeg can decode as sound.
   """
   if not Path(path).is_file():
     raise UserError(f"{path}: no such file; name a recording that FFmpeg can read.")
-  resampler = av.AudioResampler(format="s16", layout="mono", rate=schema.SAMPLE_RATE)
-  samples = []
   try:
     with av.open(str(path)) as container:
       if not container.streams.audio:
-        raise UserError(f"{path}: holds no sound; name a recording with an audio stream.")
-      for frame in container.decode(audio=0):
-        samples += [out.to_ndarray()[0] for out in resampler.resample(frame)]
-      samples += [out.to_ndarray()[0] for out in resampler.resample(None)]
+        raise UserError(f"{path}: contains no sound; name a recording with an audio stream.")
+      speech = _resample(container.decode(audio=0))
   except (av.FFmpegError, ValueError) as error:
     raise UserError(f"{path}: not a sound file that FFmpeg can read ({error}).") from error
-  if not sum(map(len, samples)):
-    raise UserError(f"{path}: holds no sound samples; name a recording of at least a moment.")
+  if not len(speech):
+    raise UserError(f"{path}: contains no samples; name a longer recording.")
+  return speech
+
+
+def from_array(speech: np.ndarray, sample_rate: int) -> np.ndarray:
+  """Converts an array to speech as `read` returns it: int16 [T], 16 kHz, mono.
+
+  Args:
+    speech: int16, or float in [-1, 1]; [T] or [T, channels].
+    sample_rate: Samples per second.
+
+  Raises:
+    UserError: Another shape or dtype, values out of range, no samples, or no such rate.
+  """
+  speech = np.asarray(speech)
+  if speech.ndim not in (1, 2) or not speech.size:
+    raise UserError(f"speech has shape {speech.shape}; expected [T] or [T, channels], not empty.")
+  if not 1 <= sample_rate <= 1_000_000:
+    raise UserError(f"sample_rate is {sample_rate}; expected a number of samples per second.")
+  if speech.dtype == np.int16:
+    mono = speech if speech.ndim == 1 else speech.mean(-1).round().astype(np.int16)
+  elif np.issubdtype(speech.dtype, np.floating):
+    if not np.abs(speech).max() <= 1:  # NaN is refused, too
+      raise UserError(
+        f"speech has dtype {speech.dtype} and values up to {np.abs(speech).max():g}; expected "
+        "values in [-1, 1], or int16."
+      )
+    mono = speech.reshape(len(speech), -1).mean(-1)
+    mono = (mono * 32_767).round().astype(np.int16)
+  else:
+    raise UserError(f"speech has dtype {speech.dtype}; expected int16, or float in [-1, 1].")
+  if sample_rate == schema.SAMPLE_RATE:
+    return mono
+  frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="s16", layout="mono")
+  frame.sample_rate = sample_rate
+  return _resample([frame])
+
+
+def _resample(frames: Iterable[Any]) -> np.ndarray:
+  """Converts decoded frames to int16 [T], 16 kHz, mono."""
+  resampler = av.AudioResampler(format="s16", layout="mono", rate=schema.SAMPLE_RATE)
+  samples = [np.zeros(0, np.int16)]
+  for frame in itertools.chain(frames, [None]):  # None: what the resampler still holds
+    samples += [out.to_ndarray()[0] for out in resampler.resample(frame)]
   return np.concatenate(samples)
 
 

@@ -1,13 +1,12 @@
-"""What dlib makes of faces: are they faces, and whose (here alone the package uses dlib).
+"""Descriptions of faces by dlib: detection, landmarks and an embedding of the identity.
 
-dlib-bin and face_recognition_models are the extra `eval`; the second is only its data files, and
-importing it fails without the vanished `pkg_resources`.
+dlib-bin and face_recognition_models are the extra `eval`. Of the latter only the data files are
+used: importing it needs `pkg_resources`, which no longer exists.
 """
 
 import dataclasses
 import hashlib
 import importlib.util
-import io
 import os
 import threading
 from collections.abc import Callable
@@ -17,33 +16,31 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.files import make_once
 
-RECIPE = (
-  1  # to be raised with any change to how faces are described: what is kept is of no use then
-)
+RECIPE = 1  # increase it with every change of the descriptions: it invalidates what is cached
 MODELS = "face_recognition_models"
 LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 EMBEDDING = "dlib_face_recognition_resnet_model_v1.dat"
-UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # of the 68 landmarks, the inner edges
+UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # the inner edges among the 68 landmarks
 EYE_CORNERS = 36, 45
-SAME_PERSON = 0.6  # embeddings nearer than this are one person's; dlib's own threshold
+SAME_PERSON = 0.6  # embeddings nearer than this belong to one person; dlib's own threshold
 
 
 class UnavailableError(Exception):
-  """Why there is no dlib, and what to do, in one line."""
+  """dlib is not available; the message says what to do in one line."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-  """What dlib made of N faces.
+  """Descriptions of N faces.
 
   Attributes:
-    found: bool [N], a face and its 68 landmarks were found.
-    found_strictly: bool [N], also in the picture as it is.
-    embedding: float32 [N, 128], of the face found, or of the whole picture; one person's lie
-      within `SAME_PERSON` of each other.
-    landmarks: float32 [N, 68, 2], x and y in pixels, from the same place.
+    found: Whether a face and its 68 landmarks were found, bool [N].
+    found_strictly: Whether they were found in the picture as it is, bool [N].
+    embedding: Embedding of the face that was found, or else of the whole picture, float32 [N, 128].
+      Those of one person are within `SAME_PERSON` of each other.
+    landmarks: x and y in pixels of the landmarks of the same region, float32 [N, 68, 2].
   """
 
   found: np.ndarray
@@ -53,7 +50,7 @@ class Described:
 
   @property
   def mouth(self) -> np.ndarray:
-    """Float32 [N], the gap between the inner lips over the distance of the eyes' outer corners."""
+    """The gap between the inner lips over the distance of the eyes' outer corners, float32 [N]."""
     upper, lower = self.landmarks[:, UPPER_LIP], self.landmarks[:, LOWER_LIP]
     left, right = (self.landmarks[:, corner] for corner in EYE_CORNERS)
     gaps = np.linalg.norm(upper - lower, axis=-1).mean(-1)
@@ -68,15 +65,15 @@ Describe = Callable[[np.ndarray, str], Described]
 
 
 def describer() -> Describe:
-  """A function of faces, uint8 [N, S, S, 3], and a title for its bar, that describes them.
+  """Returns a function that describes faces, uint8 [N, S, S, 3], with a title for its progress bar.
 
-  dlib's frontal detector and Kazemi-Sullivan's landmarks, as in the paper (section 5). Crops are
-  tight, and the detector was made for faces with some room around them and of at least 80 pixels:
-  a border of a quarter repeats the edge, the detector looks at twice the size, and takes any score
-  from 0 on; the best one counts. Strictly: none of this.
+  It uses dlib's frontal detector and Kazemi and Sullivan's landmarks, as in the paper (section 5).
+  Crops are tight, but the detector was made for faces of at least 80 pixels with some margin. So
+  a quarter of the size is padded with the edge, the picture is upsampled twice, and the detection
+  with the highest score from 0 on is used. The strict detection does none of this.
 
   Raises:
-    UnavailableError: the extra `eval` is not installed.
+    UnavailableError: The extra `eval` is not installed.
   """
   spec = importlib.util.find_spec(MODELS)
   if spec is None or importlib.util.find_spec("dlib") is None:
@@ -85,7 +82,7 @@ def describer() -> Describe:
 
   (package,) = spec.submodule_search_locations or [""]
   landmarks = dlib.shape_predictor(str(Path(package, "models", LANDMARKS)))
-  own = threading.local()  # detector and network keep notes while they look
+  own = threading.local()  # detector and network have state
 
   def prepare_thread() -> None:
     own.detector = dlib.get_frontal_face_detector()
@@ -95,7 +92,7 @@ def describer() -> Describe:
     size = len(face)
     room = size // 4
     padded = np.pad(face, ((room, room), (room, room), (0, 0)), "edge")
-    boxes, *_ = own.detector.run(padded, 1, 0.0)  # the best one first
+    boxes, *_ = own.detector.run(padded, 1, 0.0)  # the best is the first
     box = boxes[0] if boxes else dlib.rectangle(room, room, room + size - 1, room + size - 1)
     strict, *_ = own.detector.run(np.ascontiguousarray(face), 0, 0.0)
     shape = landmarks(padded, box)
@@ -111,23 +108,22 @@ def describer() -> Describe:
   return describe
 
 
-def kept(describe: Describe, folder: Path) -> Describe:
-  """The same, of faces that come again: what it says is kept in a folder, by the faces' content.
+def cached(describe: Describe, folder: Path) -> Describe:
+  """Returns the same function for faces that come again: descriptions are kept in a folder.
 
   Raises:
-    UserError: by the function, where the folder cannot be written.
+    UserError: From the function, if the folder cannot be written.
   """
 
   def described(faces: np.ndarray, title: str) -> Described:
     digest = hashlib.sha256(np.ascontiguousarray(faces).tobytes()).hexdigest()[:16]
     path = folder / f"{faces.shape[1]}px_{digest}_{RECIPE}.npz"
-    if not path.exists():
-      found = describe(faces, title)
-      file = io.BytesIO()
-      np.savez(
-        file, **{field.name: getattr(found, field.name) for field in dataclasses.fields(found)}
-      )
-      write_whole(path, file.getvalue())
+
+    def make(incomplete: Path) -> None:
+      with incomplete.open("wb") as file:
+        np.savez(file, **dataclasses.asdict(describe(faces, title)))
+
+    make_once(path, make)
     with np.load(path) as arrays:
       return Described(**arrays)
 

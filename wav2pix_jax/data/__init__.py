@@ -1,21 +1,12 @@
 """Training examples: decoded records, the plan of batches, gathering and augmentation."""
 
-from wav2pix_jax.data.data import (
-  JITTER,
-  centred_examples,
-  centred_start,
-  centred_windows,
-  conditioned,
-  refuse_one_identity,
-  train_batches,
-)
+from wav2pix_jax.data.data import JITTER, conditioned, refuse_one_identity, train_batches
 from wav2pix_jax.data.records import (
   CENTRED,
   UNIFORM,
-  Example,
   Records,
+  centred_start,
   check,
-  evenly,
   everyone,
   genders,
   held_out_split,

@@ -9,7 +9,7 @@ import numpy as np
 
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data.records import UNIFORM, Example, Records
+from wav2pix_jax.data.records import UNIFORM, Example, Records, centred_start
 
 # Samples to either side of a centred window, in training; a mouth opens and shuts within 0.2 s.
 JITTER = schema.SAMPLE_RATE // 50
@@ -42,7 +42,7 @@ def train_batches(
   """
   refuse_one_identity(records, config)
   return iter(
-    grain.MapDataset.source(records)
+    grain.MapDataset.source(_Source(records))
     .seed(config.seed)
     .shuffle()
     .repeat()
@@ -62,6 +62,22 @@ def refuse_one_identity(records: Records, config: Any) -> None:
   """
   if config.loss.mismatched and len(np.unique(records.identity)) < 2:
     raise UserError("the training records show one identity only; mismatched faces need two.")
+
+
+class _Source:
+  def __init__(self, records):
+    self.r = records
+
+  def __len__(self):
+    return len(self.r)
+
+  def __getitem__(self, i):
+    return {
+      schema.FACE: self.r.faces[i],
+      schema.SPEECH: self.r.speech_of(i),
+      schema.IDENTITY: self.r.identity[i],
+      schema.INSTANT: self.r.instant[i],
+    }
 
 
 class _Drawn(grain.transforms.RandomMap):
@@ -97,30 +113,6 @@ class _Drawn(grain.transforms.RandomMap):
 
   def _flipped(self, face: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return face[:, ::-1] if self._dataset.flip and rng.random() < 0.5 else face
-
-
-def centred_examples(records: Records, dataset: Any, chosen: np.ndarray) -> Example:
-  """Centred examples of the chosen records as one batch, without mismatched faces."""
-  batch = {
-    schema.SPEECH: centred_windows(records, dataset.window_samples, chosen),
-    schema.FACE: records.faces[chosen],
-    schema.IDENTITY: records.identity[chosen],
-  }
-  return conditioned(batch, dataset.audio_steps)
-
-
-def centred_windows(records: Records, size: int, chosen: np.ndarray) -> np.ndarray:
-  """Speech of the chosen records around their instants, as stored: int16 [N, size]."""
-  windows = []
-  for record in map(records.__getitem__, chosen):
-    start = centred_start(len(record[schema.SPEECH]), size, int(record[schema.INSTANT]))
-    windows.append(audio.cut(record[schema.SPEECH][start : start + size], 0, size))
-  return np.stack(windows)
-
-
-def centred_start(length: int, window: int, instant: int) -> int:
-  """Where a window around an instant starts, moved to lie within the speech if that is longer."""
-  return int(np.clip(instant - window // 2, 0, max(length - window, 0)))
 
 
 def conditioned(batch: dict[str, Any], steps: Sequence[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from data_builders import registry
 from data_builders.builder import PairsBuilder
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import INCOMPLETE, exclusively, writing
+from wav2pix_jax.common.files import exclusively, make_once
 
 UNIFORM, CENTRED = "uniform", "centred"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
@@ -105,10 +106,10 @@ def genders(builder: PairsBuilder) -> list[str]:
 
 
 def held_out_split(builder: PairsBuilder) -> str:
-  """Where training may look at speech it does not learn from; `test` only without `validation`.
+  """Returns the split that training may look at without learning from it: `validation`, or `test`.
 
   Raises:
-    UserError: there is none.
+    UserError: The dataset has neither.
   """
   for split in (schema.VALIDATION, schema.TEST):
     if split in builder.info.splits:
@@ -120,15 +121,16 @@ def held_out_split(builder: PairsBuilder) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-  """A split at one image size, in memory-mapped arrays; a Grain data source.
+  """A split at one image size, in memory-mapped arrays.
 
   Attributes:
     faces: uint8 [N, S, S, 3].
-    speech: int16, all records' end to end.
-    stops: int64 [N], where in `speech` each record ends.
-    identity: int32 [N].
-    instant: int32 [N], as `schema.py` says.
-    digest: 16 hex digits, others where any of these arrays differ.
+    speech: The speech of all records end to end, int16.
+    stops: Where in `speech` each record ends, int64 [N].
+    identity: Labels, int32 [N].
+    instant: Index into each record's speech at which the face was filmed, int32 [N]; see
+      `schema.py`.
+    digest: 16 hex digits, which change if any of these arrays does.
   """
 
   faces: np.ndarray
@@ -141,26 +143,57 @@ class Records:
   def __len__(self) -> int:
     return len(self.stops)
 
-  def __getitem__(self, i: int) -> Example:
-    start = self.stops[i - 1] if i else 0
-    return {
-      schema.FACE: self.faces[i],
-      schema.SPEECH: self.speech[start : self.stops[i]],
-      schema.IDENTITY: self.identity[i],
-      schema.INSTANT: self.instant[i],
-    }
+  @functools.cached_property
+  def lengths(self) -> np.ndarray:
+    """Samples of speech in each record, int64 [N]."""
+    return np.diff(self.stops, prepend=0)
+
+  def speech_of(self, record: int) -> np.ndarray:
+    """Returns the speech of a record, int16 [T]."""
+    stop = self.stops[record]
+    return self.speech[stop - self.lengths[record] : stop]
+
+  def spread(self, count: int, without: np.ndarray | None = None) -> np.ndarray:
+    """Returns up to `count` indices spread evenly over the split, in the order of identities.
+
+    Args:
+      count: Largest number of indices.
+      without: Indices not to choose.
+    """
+    free = np.setdiff1d(np.arange(len(self)), [] if without is None else without)
+    places = np.linspace(0, len(free) - 1, min(count, len(free))).round().astype(int)
+    chosen = free[np.unique(places)]
+    return chosen[np.argsort(self.identity[chosen], kind="stable")]
+
+  def centred_windows(self, chosen: np.ndarray, window_samples: int) -> np.ndarray:
+    """Returns the speech of chosen records around their instants, int16 [N, window_samples]."""
+    starts = centred_start(self.lengths[chosen], window_samples, self.instant[chosen])
+    return np.stack(
+      [
+        audio.cut(self.speech_of(i), int(start), window_samples)
+        for i, start in zip(chosen, starts, strict=True)
+      ]
+    )
+
+
+def centred_start(length: Any, window_samples: int, instant: Any) -> Any:
+  """Returns where a window around an instant starts, moved to lie within the speech if it can.
+
+  Args:
+    length: Samples of speech, int [...].
+    window_samples: Samples of the window.
+    instant: Index into the speech, int [...].
+  """
+  return np.clip(instant - window_samples // 2, 0, np.maximum(length - window_samples, 0))
 
 
 def load(builder: PairsBuilder, split: str, image_size: int) -> Records:
-  """A split with its faces decoded and resized: once per image size, then read from the cache.
+  """Returns a split with faces decoded and resized: once per image size, then from the cache.
 
-  The cache lies beside the dataset and appears whole or not at all.
+  The cache lies beside the dataset, and appears whole or not at all.
   """
   folder = Path(builder.data_dir) / "arrays" / f"{split}_{image_size}px"
-  if not folder.exists():
-    with exclusively(folder.parent), writing(folder):
-      if not folder.exists():  # else another process has just been here
-        _write_arrays(builder, split, image_size, folder)
+  make_once(folder, functools.partial(_write_arrays, builder, split, image_size))
   stops, identity, instant = np.load(folder / "table.npy").T
   return Records(
     faces=np.memmap(folder / "faces.u8", np.uint8, "r").reshape(-1, image_size, image_size, 3),
@@ -173,15 +206,11 @@ def load(builder: PairsBuilder, split: str, image_size: int) -> Records:
 
 
 def _write_arrays(builder: PairsBuilder, split: str, image_size: int, folder: Path) -> None:
-  """One pass over the records, in constant memory, into a folder that is renamed when complete."""
+  """Writes a split's arrays in one pass over the records, in constant memory."""
   source = builder.as_data_source(split=split, decoders={schema.FACE: tfds.decode.SkipDecoding()})
-  incomplete = folder.with_name(f"{folder.name}.{INCOMPLETE}")
-  incomplete.mkdir()
+  folder.mkdir()
   stop, table, digest = 0, [], hashlib.sha256()
-  with (
-    (incomplete / "faces.u8").open("wb") as faces,
-    (incomplete / "speech.i16").open("wb") as speech,
-  ):
+  with (folder / "faces.u8").open("wb") as faces, (folder / "speech.i16").open("wb") as speech:
     title = f"Resizing {split} faces to {image_size} px"
     for record in tqdm.tqdm(source, title, unit=" faces"):
       face = images.resize(images.decode(record[schema.FACE]), image_size)
@@ -191,19 +220,5 @@ def _write_arrays(builder: PairsBuilder, split: str, image_size: int, folder: Pa
         file.write(array.tobytes())
         digest.update(array.tobytes())
   digest.update(np.array(table, np.int64).tobytes())
-  np.save(incomplete / "table.npy", np.array(table, np.int64))
-  (incomplete / "digest").write_text(digest.hexdigest()[:16])
-  incomplete.rename(folder)
-
-
-def evenly(records: Records, count: int, without: np.ndarray | None = None) -> np.ndarray:
-  """Indices of up to `count` records spread evenly over the split, in the order of identities.
-
-  Args:
-    records: to choose from.
-    count: at most as many.
-    without: indices not to choose.
-  """
-  free = np.setdiff1d(np.arange(len(records)), [] if without is None else without)
-  chosen = free[np.unique(np.linspace(0, len(free) - 1, min(count, len(free))).round().astype(int))]
-  return chosen[np.argsort(records.identity[chosen], kind="stable")]
+  np.save(folder / "table.npy", np.array(table, np.int64))
+  (folder / "digest").write_text(digest.hexdigest()[:16])

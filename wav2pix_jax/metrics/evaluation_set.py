@@ -1,4 +1,4 @@
-"""What a run is judged by: chunks of speech, spread over a split, and faces drawn from them."""
+"""What a run is evaluated on: chunks of speech spread over a split, and faces sampled from them."""
 
 import dataclasses
 from pathlib import Path
@@ -6,34 +6,36 @@ from typing import Any
 
 import numpy as np
 
-from wav2pix_jax import data, sampler
-from wav2pix_jax.common import audio, schema
+from wav2pix_jax import data
+from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.metrics import metrics, noise
+from wav2pix_jax.metrics import noise
+from wav2pix_jax.metrics.faces import spread_evenly
 from wav2pix_jax.metrics.noise import Noise
-from wav2pix_jax.runtime import checkpoint, run_config
+from wav2pix_jax.runtime import run_config
+from wav2pix_jax.sampler import Sampler, sampling_keys
 
-DRAWS = 3  # of each chunk
+DRAWS = 3  # samples of each chunk
 MOST, REFERENCE = 200, 400  # chunks of the split, and real faces of the training split, at most
-SEED = 0  # of the drawings, and of noise
+SEED = 0  # of samples and of noise
 
 
 @dataclasses.dataclass(frozen=True)
-class Chunks:
-  """Chunks of a split's speech, and the real faces that drawn ones are compared with.
+class EvaluationSet:
+  """Chunks of a split's speech, and the real faces that generated ones are compared with.
 
   Attributes:
-    builder: of the dataset.
-    config: of the run.
-    split: of the dataset.
-    names: of everyone with a label.
-    records: of the split.
-    chosen: int [N], the records whose speech is drawn from.
-    windows: int16 [N, T], that speech.
-    noise: in it; None where it is as recorded.
-    known: uint8 [M, S, S, 3], real faces to compare with, none of them of the chosen records: of
-      the training split, and of the unseen speakers' own where they are drawn from.
-    known_identity: int32 [M], whose they are.
+    builder: The dataset's builder.
+    config: The run's config.
+    split: The split's name.
+    names: Names of everyone with a label.
+    records: The records of the split.
+    chosen: Indices of the records whose speech is used, int [N].
+    windows: That speech, int16 [N, window_samples].
+    noise: The noise in it; None where it is as recorded.
+    known: Real faces to compare with, uint8 [M, S, S, 3], none of them of the chosen records. They
+      are of the training split, and for the split `unseen` of the unseen speakers as well.
+    known_identity: Their labels, int32 [M].
   """
 
   builder: Any
@@ -52,12 +54,28 @@ class Chunks:
     """The split, and the noise if there is any."""
     return f"{self.split}, {self.noise}" if self.noise else self.split
 
+  @property
+  def identity(self) -> np.ndarray:
+    """Labels of the chosen records, int32 [N]."""
+    return self.records.identity[self.chosen]
 
-def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -> Chunks:
-  """Those by which a run is judged, from its dataset.
+  @property
+  def real(self) -> np.ndarray:
+    """Faces of the chosen records, uint8 [N, S, S, 3]."""
+    return self.records.faces[self.chosen]
+
+
+def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -> EvaluationSet:
+  """Returns the evaluation set of a run.
+
+  Args:
+    workdir: The run's directory.
+    config: The run's config.
+    split: A split of its dataset.
+    added: Noise to add to the speech.
 
   Raises:
-    UserError: no such split, or the dataset is not the one that the run learned from.
+    UserError: There is no such split, or the run was trained on another dataset.
   """
   builder = data.prepare(config.dataset)
   if split not in builder.info.splits:
@@ -65,30 +83,35 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
     raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
   size = config.image_size
   records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
-  run_config.identities(workdir, data.identity_names(builder))
+  run_config.speakers(workdir, data.identity_names(builder))
   run_config.refuse_other_records(workdir, {schema.TRAIN: training.digest})
-  kept = None  # of the unseen, half of each person's, to compare with
+  kept = None  # half of each unseen person's records, to compare with
   if split == schema.UNSEEN:
     kept = np.argsort(records.identity, kind="stable")[1::2]
-  chosen = data.evenly(records, MOST, kept)
-  known = [(training, data.evenly(training, REFERENCE, chosen if split == schema.TRAIN else None))]
+  chosen = records.spread(MOST, kept)
+  known = [(training, training.spread(REFERENCE, chosen if split == schema.TRAIN else None))]
   if kept is not None:
-    known.append((records, metrics.evenly(kept, MOST)))
+    known.append((records, spread_evenly(kept, MOST)))
   faces = np.concatenate([of.faces[picked] for of, picked in known])
   identity = np.concatenate([of.identity[picked] for of, picked in known])
-  windows = data.centred_windows(records, config.dataset.window_samples, chosen)
+  windows = records.centred_windows(chosen, config.dataset.window_samples)
   if added:
     windows = noise.add(windows, added, records.identity[chosen], SEED)
-  names = data.everyone(builder)
-  return Chunks(builder, config, split, names, records, chosen, windows, added, faces, identity)
+  return EvaluationSet(
+    builder=builder,
+    config=config,
+    split=split,
+    names=data.everyone(builder),
+    records=records,
+    chosen=chosen,
+    windows=windows,
+    noise=added,
+    known=faces,
+    known_identity=identity,
+  )
 
 
-def draw(run: checkpoint.Run, of: Chunks, draws: int = DRAWS) -> np.ndarray:
-  """Faces from the chosen chunks: uint8 [draws, N, S, S, 3]."""
-  speech = audio.condition(of.windows, of.config.dataset.audio_steps)
-  draw_all = sampler.drawer(run.nets.generator)
-  drawn = []
-  for number in range(draws):
-    keys = [sampler.key(SEED, of.split, int(record), number) for record in of.chosen]
-    drawn.append(draw_all(run.state.drawing, speech, keys)[0])
-  return np.stack(drawn)
+def sample(sampler: Sampler, of: EvaluationSet, draws: int = DRAWS) -> np.ndarray:
+  """Returns faces sampled from the chosen chunks, uint8 [draws, N, S, S, 3]."""
+  keys = (sampling_keys(SEED, of.split, of.chosen, 0 * of.chosen + draw) for draw in range(draws))
+  return np.stack([sampler.sample(of.windows, draw_keys)[0] for draw_keys in keys])

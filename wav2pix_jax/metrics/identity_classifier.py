@@ -1,11 +1,11 @@
-"""Who is in a picture: a classifier of real faces, by which drawn ones are measured.
+"""A classifier of real faces, which names the person in generated ones.
 
-It learns from the real training faces of a dataset alone, once for each dataset and image size, and
-is then read from the cache beside the arrays (`data.py`).
+It is trained on the real training faces of a dataset only, once for each dataset and image size,
+and is then read from a cache beside the decoded records.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,78 +14,99 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import safetensors.numpy
 import tensorflow_datasets as tfds
 import tqdm
 from jax import lax
 
 from wav2pix_jax import data
 from wav2pix_jax.common import images, schema
-from wav2pix_jax.common.files import exclusively, write_whole
+from wav2pix_jax.common.files import make_once
 from wav2pix_jax.models.face_classifier import FaceClassifier
-from wav2pix_jax.weights import tensor_files
 
-RECIPE = 2  # to be raised with any change to how it learns: what is cached is then of no use
+RECIPE = 2  # increase it with every change of the training: it invalidates what is cached
 BATCH, RATE = 64, 1e-3
-# Ten people take 600 steps: after 300 it names 97.5% of held-out synthetic faces, then 100%.
-EPOCHS, STEPS_FOR_EACH, LEAST_STEPS, MOST_STEPS = 12, 60, 150, 2_000
+# Ten people need 600 steps: after 300 it names 97.5% of held-out synthetic faces, then 100%.
+EPOCHS, STEPS_PER_PERSON, LEAST_STEPS, MOST_STEPS = 12, 60, 150, 2_000
 LARGEST = 64  # pixels; larger faces are averaged down to it
 DEVIATION = "deviation"
 
-Identify = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+Classify = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def identifier(builder: tfds.core.DatasetBuilder, image_size: int) -> Identify:
-  """The classifier of a dataset's people, taught on first use.
+def load_classifier(builder: tfds.core.DatasetBuilder, image_size: int) -> Classify:
+  """Returns the classifier of a dataset's people, after training it on first use.
 
   Args:
-    builder: of a prepared dataset.
-    image_size: of the faces, in pixels.
+    builder: The builder of a prepared dataset.
+    image_size: Side of the faces in pixels.
 
   Raises:
-    UserError: the cache cannot be written.
+    UserError: The cache cannot be written.
   """
   path = Path(builder.data_dir) / "classifier" / f"{image_size}px_{RECIPE}.safetensors"
-  if not path.exists():
-    with exclusively(path.parent):
-      if not path.exists():  # else another process has just been here
-        learned = learn(data.load(builder, schema.TRAIN, image_size))
-        tensors = flax.traverse_util.flatten_dict(learned, sep="/")
-        write_whole(path, tensor_files.safetensors_bytes(tensors, {}))
-  return classifier(flax.traverse_util.unflatten_dict(tensor_files.read(path)[0], sep="/"))
+
+  def make(incomplete: Path) -> None:
+    learned = train_classifier(data.load(builder, schema.TRAIN, image_size))
+    tensors = flax.traverse_util.flatten_dict(learned, sep="/")
+    safetensors.numpy.save_file(tensors, incomplete)
+
+  make_once(path, make)
+  return as_function(flax.traverse_util.unflatten_dict(safetensors.numpy.load_file(path), sep="/"))
 
 
-def classifier(learned: dict[str, Any]) -> Identify:
-  """What `learn` gives, as a function.
+def as_function(learned: dict[str, Any]) -> Classify:
+  """Returns what `train_classifier` returns as a function.
 
   Returns:
-    A function of faces, uint8 [N, S, S, 3], that gives logits, float32 [N, identities], and
-    features, float32 [N, C], each with deviation 1 over the real training faces.
+    A function of faces, uint8 [N, S, S, 3], that returns logits, float32 [N, identities], and
+    features, float32 [N, C], each with standard deviation 1 over the real training faces.
   """
   variables = {name: tree for name, tree in learned.items() if name != DEVIATION}
-  forward = jax.jit(lambda faces: _network(learned).apply(variables, _as_seen(faces), False))
+  forward = jax.jit(lambda faces: _network(learned).apply(variables, _to_input(faces), False))
 
-  def identify(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    batches = []
-    for start in range(0, len(faces), BATCH):
-      batch = faces[start : start + BATCH]
-      padded = np.concatenate([batch, np.zeros((BATCH - len(batch), *batch.shape[1:]), np.uint8)])
-      batches.append([np.asarray(out)[: len(batch)] for out in forward(padded)])
-    logits, features = map(np.concatenate, zip(*batches, strict=True))
+  def classify(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    logits, features = in_batches(forward, faces, BATCH)
     return logits, features / learned[DEVIATION]
 
-  return identify
+  return classify
 
 
-def learn(records: data.Records) -> dict[str, Any]:
-  """A classifier's variables, and the deviation of its features over the faces it learned from.
+def in_batches(
+  forward: Callable[[np.ndarray], Sequence[jax.Array]],
+  faces: np.ndarray,
+  size: int,
+  title: str = "",
+) -> list[np.ndarray]:
+  """Applies a compiled function to faces in batches of one size, the last of them padded.
 
   Args:
-    records: real training faces, of everybody whom it is to tell apart.
+    forward: A function of faces uint8 [size, S, S, 3] that returns arrays [size, ...].
+    faces: uint8 [N, S, S, 3].
+    size: Faces per batch.
+    title: Title of the progress bar; empty for none.
+
+  Returns:
+    The arrays, [N, ...].
+  """
+  outputs = []
+  for start in tqdm.trange(0, len(faces), size, desc=title, unit=" batches", disable=not title):
+    batch = faces[start : start + size]
+    padded = np.resize(batch, (size, *batch.shape[1:]))
+    outputs.append([np.asarray(out)[: len(batch)] for out in forward(padded)])
+  return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+
+def train_classifier(records: data.Records) -> dict[str, Any]:
+  """Returns a classifier's variables, and the deviation of its features over the training faces.
+
+  Args:
+    records: Real training faces of everybody whom it shall distinguish.
   """
   size = min(records.faces.shape[1], LARGEST)
   people = int(records.identity.max()) + 1
   net = FaceClassifier(people)
-  least = max(STEPS_FOR_EACH * people, LEAST_STEPS)
+  least = max(STEPS_PER_PERSON * people, LEAST_STEPS)
   steps = min(max(EPOCHS * len(records) // BATCH, least), MOST_STEPS)
   optimizer = optax.adam(optax.cosine_decay_schedule(RATE, steps))
   variables: Any = net.init(jax.random.key(0), jnp.zeros((1, size, size, 3)), False)
@@ -94,7 +115,7 @@ def learn(records: data.Records) -> dict[str, Any]:
   @functools.partial(jax.jit, donate_argnums=(0, 1))
   def step(variables, opt_state, faces, identity, key):
     def loss(params):
-      seen = _augmented(key, _as_seen(faces))
+      seen = _augmented(key, _to_input(faces))
       out, stats = net.apply(variables | {"params": params}, seen, True, mutable=["batch_stats"])
       losses = optax.softmax_cross_entropy_with_integer_labels(out[0], identity)
       return losses.mean(), stats
@@ -104,13 +125,13 @@ def learn(records: data.Records) -> dict[str, Any]:
     return {"params": optax.apply_updates(variables["params"], updates), **stats}, opt_state
 
   rng = np.random.default_rng(0)
-  for i in tqdm.trange(steps, desc="Teaching a classifier who is who", unit=" steps"):
+  for i in tqdm.trange(steps, desc="Training the identity classifier", unit=" steps"):
     chosen = rng.integers(len(records), size=BATCH)
     key = jax.random.fold_in(jax.random.key(1), i)
     batch = records.faces[chosen], records.identity[chosen]
     variables, opt_state = step(variables, opt_state, *batch, key)
   learned = jax.device_get(variables) | {DEVIATION: np.float32(1)}
-  _, features = classifier(learned)(records.faces[: 64 * BATCH])
+  _, features = as_function(learned)(records.faces[: 64 * BATCH])
   return learned | {DEVIATION: features.std(0).clip(1e-3)}
 
 
@@ -118,8 +139,8 @@ def _network(learned: dict[str, Any]) -> FaceClassifier:
   return FaceClassifier(learned["params"]["logits"]["bias"].size)
 
 
-def _as_seen(faces: Any) -> jax.Array:
-  """Faces uint8 [B, S, S, 3] as float32 in [-1, 1], at most `LARGEST` pixels wide."""
+def _to_input(faces: Any) -> jax.Array:
+  """Returns faces uint8 [B, S, S, 3] as float32 in [-1, 1], at most `LARGEST` pixels wide."""
   batch, size = faces.shape[:2]
   times = max(size // LARGEST, 1)
   tiles = images.to_float(faces).reshape(batch, size // times, times, size // times, times, 3)
@@ -127,10 +148,10 @@ def _as_seen(faces: Any) -> jax.Array:
 
 
 def _augmented(key: jax.Array, faces: jax.Array) -> jax.Array:
-  """Faces [B, S, S, 3] of which little but the face itself can be relied on.
+  """Returns faces [B, S, S, 3] changed so that only the face itself identifies a person.
 
-  Mirrored, shifted by up to an eighth, in other colours, and most of them with another background:
-  a flat colour or somebody's picture outside of an ellipse.
+  They are mirrored, shifted by up to an eighth, in other colours, and most of them have another
+  background: a flat colour or another picture outside of an ellipse.
   """
   batch, size = faces.shape[:2]
   keys = iter(jax.random.split(key, 12))
@@ -138,10 +159,10 @@ def _augmented(key: jax.Array, faces: jax.Array) -> jax.Array:
   def uniform(low: float, high: float, *shape: int) -> jax.Array:
     return jax.random.uniform(next(keys), (batch, *shape), minval=low, maxval=high)
 
-  def half_of_them() -> jax.Array:
+  def one_half() -> jax.Array:
     return uniform(0, 1, 1, 1, 1) < 0.5
 
-  faces = jnp.where(half_of_them(), faces[:, :, ::-1], faces)
+  faces = jnp.where(one_half(), faces[:, :, ::-1], faces)
   far = size // 8
   padded = jnp.pad(faces, ((0, 0), (far, far), (far, far), (0, 0)), "edge")
   corners = jax.random.randint(next(keys), (batch, 2), 0, 2 * far + 1)
@@ -152,7 +173,7 @@ def _augmented(key: jax.Array, faces: jax.Array) -> jax.Array:
   faces = faces * uniform(0.6, 1.4, 1, 1, 1) + uniform(-0.3, 0.3, 1, 1, 3)  # contrast, colour
 
   flat = jnp.broadcast_to(uniform(-1, 1, 1, 1, 3), faces.shape)
-  behind = jnp.where(half_of_them(), flat, jnp.roll(faces, 1, 0))
+  behind = jnp.where(one_half(), flat, jnp.roll(faces, 1, 0))
   down, right = jnp.meshgrid(*2 * [jnp.linspace(-1, 1, size)], indexing="ij")
   reach = (down / uniform(0.75, 1.1, 1, 1)) ** 2 + (right / uniform(0.55, 0.9, 1, 1)) ** 2
   outside = jnp.clip((reach - 0.9) * 5, 0, 1)[..., None] * (uniform(0, 1, 1, 1, 1) < 0.75)

@@ -1,4 +1,4 @@
-"""Noise to test with: what a microphone may hear besides the speaker."""
+"""Noise for evaluation: what a microphone may record besides the speaker."""
 
 import dataclasses
 
@@ -8,8 +8,8 @@ from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
 
 KINDS = ("white", "music", "babble", "silence")
-TALKING = 4  # voices in a babble
-NOTES = 4  # a second, in a music
+TALKING = 4  # voices in babble
+NOTES = 4  # per second of music
 CHORDS = np.array([[0, 4, 7, 12], [9, 12, 16, 21], [5, 9, 12, 17], [7, 11, 14, 19]])  # semitones
 LOWEST = 130.8  # Hz
 HARMONICS = 6
@@ -17,12 +17,12 @@ HARMONICS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-  """What is added to speech.
+  """Noise that is added to speech.
 
   Attributes:
-    kind: "white" noise, "music" (chords, a note each quarter of a second), or a "babble" of four
-      other voices; "silence" takes the place of the speech.
-    decibels: how much louder the speech is, by mean squares.
+    kind: "white" noise, "music" (chords, four notes per second), or "babble" of four other voices;
+      "silence" replaces the speech.
+    decibels: Signal-to-noise ratio, from mean squares.
   """
 
   kind: str
@@ -33,10 +33,10 @@ class Noise:
 
 
 def parse(text: str) -> Noise:
-  """Of "KIND:DECIBELS", as "babble:10", or "silence".
+  """Parses "KIND:DECIBELS", such as "babble:10", or "silence".
 
   Raises:
-    UserError: none of these.
+    UserError: The text is neither.
   """
   kind, colon, decibels = text.partition(":")
   try:
@@ -45,23 +45,24 @@ def parse(text: str) -> Noise:
   except ValueError:
     pass
   raise UserError(
-    f"--noise={text}: not KIND:DECIBELS, as babble:10, with {', '.join(KINDS[:3])}; or silence."
+    f"--noise={text}: expected KIND:DECIBELS, such as babble:10, with KIND one of "
+    f"{', '.join(KINDS[:3])}; or silence."
   )
 
 
 def add(windows: np.ndarray, noise: Noise, speakers: np.ndarray, seed: int) -> np.ndarray:
-  """Windows of speech, int16 [N, T], with noise: int16 [N, T].
+  """Returns windows of speech with noise, int16 [N, T].
 
-  Where the sum is louder than 16 bits can be, it is turned down as a whole.
+  Where the sum exceeds the range of int16, the window is attenuated as a whole.
 
   Args:
-    windows: of speech.
-    noise: to add.
-    speakers: int [N]; a babble is of others among them.
-    seed: the same for the same noise.
+    windows: Windows of speech, int16 [N, T].
+    noise: The noise to add.
+    speakers: Labels of the speakers, int [N]; babble consists of other speakers' windows.
+    seed: Seed of the noise.
 
   Raises:
-    UserError: a babble, and all are one speaker.
+    UserError: The noise is babble, and there is only one speaker.
   """
   if noise.kind == "silence":
     return np.zeros_like(windows)
@@ -74,7 +75,7 @@ def add(windows: np.ndarray, noise: Noise, speakers: np.ndarray, seed: int) -> n
     else:
       others = np.flatnonzero(speakers != speakers[i])
       if not len(others):
-        raise UserError(f"--noise={noise.kind} needs the voices of others, and there is one only.")
+        raise UserError(f"--noise={noise.kind} needs several speakers, but there is only one.")
       added = windows[rng.choice(others, TALKING)].sum(0, dtype=np.float64)
     power = np.mean(np.square(window, dtype=np.float64))
     loudness = np.sqrt(power / max(np.mean(np.square(added)), 1e-9) / 10 ** (noise.decibels / 10))
@@ -84,13 +85,13 @@ def add(windows: np.ndarray, noise: Noise, speakers: np.ndarray, seed: int) -> n
 
 
 def _music(length: int, rng: np.random.Generator) -> np.ndarray:
-  """Broken chords of plucked strings, from a random place on: float64 [length]."""
+  """Returns broken chords of plucked strings from a random position on: float64 [length]."""
   every = schema.SAMPLE_RATE // NOTES
   first = int(rng.integers(0, CHORDS.size))
   key = LOWEST * 2 ** (rng.integers(12) / 12)
   ring = np.arange(4 * every) / schema.SAMPLE_RATE
   out = np.zeros(length + 4 * every)
-  for i in range(-3, length // every + 1):  # those still heard at the start, too
+  for i in range(-3, length // every + 1):  # from the notes that still sound at the start
     note = CHORDS.flat[(first + i) % CHORDS.size]
     pitch = key * 2 ** (note / 12)
     tone = sum(

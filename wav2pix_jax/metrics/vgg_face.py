@@ -1,7 +1,7 @@
-"""Who is in a picture, as the paper tells it: VGG-Face, fine-tuned on real faces (section 5).
+"""The paper's judge of identity: VGG-Face, fine-tuned on real faces (section 5).
 
 `vgg_face.mat` is published by Oxford's Visual Geometry Group for MatConvNet, and is not part of
-this project. Its structure is known from code that reads it; no copy was at hand to try.
+this project. Its structure is known from code that reads it; it was never tried on the file itself.
 """
 
 import re
@@ -14,33 +14,34 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import scipy.io
-import tqdm
 
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.metrics.identity_classifier import in_batches
 from wav2pix_jax.models.vgg16 import VggFace
 
 BATCH = 16
-STEPS, RATE = 500, 1e-2  # of the new last layer
+STEPS, RATE = 500, 1e-2  # for the new last layer
 _CONVOLUTION = re.compile(r"conv(\d)_(\d)")
 
 Name = Callable[[np.ndarray, str], np.ndarray]
 
 
-def namer(path: Path, faces: np.ndarray, identity: np.ndarray) -> Name:
-  """VGG-Face with a new last layer, taught with real faces; the layers below stay as published.
+def fine_tuned(path: Path, faces: np.ndarray, identity: np.ndarray) -> Name:
+  """Returns VGG-Face with a new last layer, trained on real faces; other layers stay as published.
 
   Args:
-    path: of `vgg_face.mat`.
-    faces: uint8 [N, S, S, 3], of everybody whom it is to tell apart.
-    identity: int32 [N], who they are.
+    path: The file `vgg_face.mat`.
+    faces: Faces of everybody whom it shall distinguish, uint8 [N, S, S, 3].
+    identity: Their labels, int32 [N].
 
   Returns:
-    A function of faces, uint8 [M, S, S, 3], and a title for its bar, that names them: int32 [M].
+    A function of faces, uint8 [M, S, S, 3], and a title for its progress bar, that returns labels,
+    int32 [M].
 
   Raises:
-    UserError: not such a file.
+    UserError: It is not such a file.
   """
-  describe = describer(path)
+  describe = descriptor(path)
   described = describe(faces, "Real faces for VGG-Face")
   mean, deviation = described.mean(0), described.std(0)
   deviation = deviation.clip(0.1 * deviation.mean())  # some are nearly always 0
@@ -70,11 +71,11 @@ def namer(path: Path, faces: np.ndarray, identity: np.ndarray) -> Name:
   return lambda faces, title: (seen(describe(faces, title)) @ learned).argmax(-1).astype(np.int32)
 
 
-def describer(path: Path) -> Callable[[np.ndarray, str], np.ndarray]:
-  """VGG-Face's descriptor, as a function of faces and a title: float32 [N, C], of length 1 each.
+def descriptor(path: Path) -> Callable[[np.ndarray, str], np.ndarray]:
+  """Returns VGG-Face's descriptor as a function of faces and a title: float32 [N, C], norm 1.
 
   Raises:
-    UserError: as `read`.
+    UserError: As `read`.
   """
   net, params, mean, size = read(path)
 
@@ -83,26 +84,16 @@ def describer(path: Path) -> Callable[[np.ndarray, str], np.ndarray]:
     shape = (len(faces), size, size, 3)
     larger = jax.image.resize(faces.astype(jnp.float32), shape, "cubic").clip(0, 255)
     features: Any = net.apply({"params": params}, larger - mean)
-    return features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + 1e-12)
+    return [features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + 1e-12)]
 
-  def describe(faces: np.ndarray, title: str) -> np.ndarray:
-    features = []
-    with tqdm.tqdm(desc=title, total=len(faces), unit=" faces") as bar:
-      for start in range(0, len(faces), BATCH):
-        batch = faces[start : start + BATCH]
-        padded = np.resize(batch, (BATCH, *batch.shape[1:]))
-        features.append(np.asarray(forward(padded))[: len(batch)])
-        bar.update(len(batch))
-    return np.concatenate(features)
-
-  return describe
+  return lambda faces, title: in_batches(forward, faces, BATCH, title)[0]
 
 
 def read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:
-  """Network, parameters, mean colour [3] and image size of a `vgg_face.mat`.
+  """Returns network, parameters, mean colour [3] and image size of a `vgg_face.mat`.
 
   Raises:
-    UserError: not such a file.
+    UserError: It is not such a file.
   """
   try:
     return _read(path)
@@ -117,7 +108,9 @@ def _read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:
   with path.open("rb") as file:
     content = scipy.io.loadmat(file, squeeze_me=True, struct_as_record=False)
   top = content.get("net", None)
-  layers = content["layers"] if top is None else top.layers  # two releases of the same weights
+  layers = (
+    content["layers"] if top is None else top.layers
+  )  # there are two releases of the same weights
   normalization = (content["meta"] if top is None else top).normalization
   params: dict[str, Any] = {}
   widths: dict[int, dict[int, int]] = {}
@@ -131,7 +124,7 @@ def _read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:
         block, place = map(int, convolution.groups())
         widths.setdefault(block, {})[place] = bias.size
       elif name == "fc6":
-        size = len(kernel) * 2 ** len(widths)  # of what is left after the poolings
+        size = len(kernel) * 2 ** len(widths)  # the kernel covers what the poolings leave
       if not convolution:
         kernel = kernel.reshape(-1, bias.size)
       params[name] = {"kernel": kernel, "bias": bias.reshape(-1)}

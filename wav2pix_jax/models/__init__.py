@@ -13,19 +13,20 @@ from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-  """The two players.
+  """The two networks.
 
   Attributes:
-    generator: with speech encoder and auxiliary classifier.
-    discriminator: with spectral norm.
-    batched_passes: real, generated and mismatched faces go through D together.
+    generator: The generator, with the speech encoder and the auxiliary classifier.
+    discriminator: The spectral-normalised discriminator.
   """
 
   generator: Generator
   discriminator: Discriminator
-  batched_passes: bool
 
 
+# Widths double towards 4x4 up to this one, which the paper has at 128 px. A network for 256 px then
+# has as many parameters in its widest layer, not four times as many.
+LARGEST_WIDTH = 1024
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -63,7 +64,6 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
   """
   check(config)
   model, dtype = config.model, PRECISIONS[config.precision]
-  levels = config.image_size.bit_length() - 3  # 4x4 to half the image size: 4 at 64 px, 5 at 128 px
   return Networks(
     Generator(
       SpeechEncoder(
@@ -81,7 +81,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         axis_name=axis_name,
       ),
       Upsampler(
-        widths=tuple(model.generator_width * 2**i for i in reversed(range(levels))),
+        widths=level_widths(model.generator_width, config.image_size)[::-1],
         batch_norm=model.generator_batch_norm,
         spectral_norm=model.generator_spectral_norm,
         dropout=model.dropout,
@@ -92,11 +92,16 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
       dtype,
     ),
     Discriminator(
-      widths=tuple(model.discriminator_width * 2**i for i in range(levels)),
+      widths=level_widths(model.discriminator_width, config.image_size),
       spectral_norm=model.discriminator_spectral_norm,
       last_spectral_norm=model.discriminator_last_spectral_norm,
       projection=model.discriminator_projection,
       dtype=dtype,
     ),
-    batched_passes=model.discriminator_batched_passes,
   )
+
+
+def level_widths(width: int, image_size: int) -> tuple[int, ...]:
+  """Returns the channels of the maps from half the image size down to 4x4: 4 at 64 px, 5 at 128."""
+  levels = image_size.bit_length() - 3
+  return tuple(min(width * 2**i, max(width, LARGEST_WIDTH)) for i in range(levels))

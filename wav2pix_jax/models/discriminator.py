@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from wav2pix_jax import ops
 from wav2pix_jax.models import layers
 
 
@@ -46,18 +47,18 @@ class Discriminator(nn.Module):
     x = faces.astype(self.dtype)                            # [B, S, S, 3]
     for i, width in enumerate(self.widths):
       shape = (4, 4, x.shape[-1], width)
-      conv = layers.Conv(layers.conv_4x4_stride_2, shape, spectral_norm=norm, name=f"down{i}")
+      conv = layers.Conv(ops.conv_4x4_stride_2, shape, spectral_norm=norm, name=f"down{i}")
       x = nn.leaky_relu(conv(x, train), 0.2)
     features = x = x.astype(jnp.float32)                    # [B, 4, 4, C]
     if not self.projection:
       tiled = jnp.broadcast_to(embedding[:, None, None], (*x.shape[:3], embedding.shape[-1]))
       x = jnp.concatenate([x, tiled], -1)                   # [B, 4, 4, C + E]
     shape, last = (4, 4, x.shape[-1], 1), self.last_spectral_norm
-    conv = layers.Conv(layers.conv_4x4_to_point, shape, spectral_norm=last, name="score")
+    conv = layers.Conv(ops.conv_4x4_to_point, shape, spectral_norm=last, name="score")
     score = conv(x, train)[:, 0, 0, 0]                      # [B]
     if self.projection:
       sides = (embedding.shape[-1], features.shape[-1])
-      project = layers.Conv(layers.product, sides, spectral_norm=norm, name="projection")
+      project = layers.Conv(ops.product, sides, spectral_norm=norm, name="projection")
       match = (project(embedding, train) * features.sum((1, 2))).sum(-1)
       score += match / math.sqrt(16 * embedding.shape[-1])
     return score, features

@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 
+from wav2pix_jax import ops
 from wav2pix_jax.models import layers
 
 WIDTHS = (32, 64, 128, 128)  # channels of the first blocks; further ones, at larger sizes, repeat
@@ -29,7 +30,7 @@ class FaceClassifier(nn.Module):
     x = faces                                               # [B, S, S, 3]
     for i in range(faces.shape[1].bit_length() - 3):
       width = WIDTHS[min(i, len(WIDTHS) - 1)]
-      conv = layers.Conv(layers.conv_4x4_stride_2, (4, 4, x.shape[-1], width), name=f"down{i}")
+      conv = layers.Conv(ops.conv_4x4_stride_2, (4, 4, x.shape[-1], width), name=f"down{i}")
       x = nn.relu(layers.BatchNorm(name=f"norm{i}")(conv(x, train), train))
     features = x.mean((1, 2))                               # [B, C]
     return nn.Dense(self.identities, name="logits")(features), features

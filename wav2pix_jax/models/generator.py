@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from wav2pix_jax import ops
 from wav2pix_jax.models import layers
 from wav2pix_jax.models.speech_encoder import SpeechEncoder
 
@@ -74,14 +75,14 @@ class Upsampler(nn.Module):
     if self.dropout_embedding:
       x = layers.Dropout(self.dropout)(x, deterministic)
     for i, width in enumerate(self.widths):
-      convolve = layers.conv_transpose_4x4_stride_2 if i else layers.conv_transpose_4x4_from_point
+      convolve = ops.conv_transpose_4x4_stride_2 if i else ops.conv_transpose_4x4_from_point
       x = up(convolve, x, width, f"up{i}")                  # [B, 4 * 2**i, 4 * 2**i, width]
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       if i < self.dropout_layers:
         x = layers.Dropout(self.dropout)(x, deterministic)
       x = nn.relu(x)
-    x = up(layers.conv_transpose_4x4_stride_2, x, 3, "rgb")
+    x = up(ops.conv_transpose_4x4_stride_2, x, 3, "rgb")
     return nn.tanh(x.astype(jnp.float32))                   # [B, S, S, 3]
     # fmt: on
 

@@ -1,10 +1,4 @@
-"""Convolutions, in the form the machine at hand runs fastest, and the release's normalisations.
-
-Parameters and results do not depend on the form, so checkpoints move freely between machines. On a
-CPU, XLA is slow at the gradients of strided convolutions; each is therefore written as matrix
-products on a view in which the stride has become channels: one product, or where it is wide, those
-of `winograd.py`. Elsewhere the library's convolution is right. See `docs/performance.md`.
-"""
+"""Layers of the networks: a convolution with optional spectral norm, and batch normalisation."""
 
 from collections.abc import Callable
 
@@ -13,99 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from wav2pix_jax.ops import matmul, winograd
-
 Array = jax.Array
 RELEASE_INIT = nn.initializers.normal(0.02)  # release: every convolution and dense layer
-
-
-def _as_matrix_product() -> bool:
-  return jax.default_backend() == "cpu"
-
-
-def _wide(batch: int, h: int, w: int, kernel: Array) -> bool:
-  """Whether fewer products pay for the sums around them; of the smaller maps [batch, h, w]."""
-  return batch * h * w >= 256 and min(kernel.shape[2:]) >= 16 and not (h % 2 or w % 2)
-
-
-def conv_15_stride_4(x: Array, kernel: Array) -> Array:
-  """Speech [B, T, C], kernel [15, C, D], stride 4, padding 6 and 7: [B, (T - 2) // 4 + 1, D]."""
-  batch, length, channels = x.shape
-  out_length = (length - 2) // 4 + 1
-  if not _as_matrix_product():
-    return lax.conv_general_dilated(
-      x, kernel, (4,), [(6, 7)], dimension_numbers=("NWC", "WIO", "NWC")
-    )
-  # A kernel of 16 with one zero tap spans four steps of the view [B, T / 4, 4 C].
-  taps = jnp.pad(kernel, ((0, 1), (0, 0), (0, 0))).reshape(16 * channels, -1)
-  x = jnp.pad(x, ((0, 0), (6, 4 * (out_length + 3) - 6 - length), (0, 0)))
-  x = x.reshape(batch, out_length + 3, 4 * channels)
-  patches = jnp.concatenate([x[:, i : i + out_length] for i in range(4)], -1)
-  return matmul.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, out_length, -1)
-
-
-def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
-  """Faces [B, H, W, C], kernel [4, 4, C, D], stride 2, padding 1: [B, H / 2, W / 2, D]."""
-  if not _as_matrix_product():
-    return lax.conv_general_dilated(
-      x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-  batch, height, width, channels = x.shape
-  h, w = height // 2, width // 2
-  if _wide(batch, h, w, kernel):
-    return winograd.conv_4x4_stride_2(x, kernel)
-  # A 4x4 window at stride 2 is a 2x2 window on the space-to-depth view [B, h + 1, w + 1, 4 C].
-  x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-  x = x.reshape(batch, h + 1, 2, w + 1, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-  x = x.reshape(batch, h + 1, w + 1, 4 * channels)
-  patches = jnp.concatenate([x[:, :-1, :-1], x[:, :-1, 1:], x[:, 1:, :-1], x[:, 1:, 1:]], -1)
-  taps = kernel.reshape(2, 2, 2, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
-  taps = taps.reshape(16 * channels, -1)
-  return matmul.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, h, w, -1)
-
-
-def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
-  """Maps [B, H, W, C], kernel [4, 4, D, C], stride 2, padding 1: [B, 2 H, 2 W, D]."""
-  if not _as_matrix_product():
-    return lax.conv_transpose(
-      x,
-      kernel,
-      (2, 2),
-      [(2, 2), (2, 2)],
-      dimension_numbers=("NHWC", "HWIO", "NHWC"),
-      transpose_kernel=True,
-    )
-  batch, h, w, channels = x.shape
-  if _wide(batch, h, w, kernel):
-    return winograd.conv_transpose_4x4_stride_2(x, kernel)
-  out = kernel.shape[2]
-  # One product makes the 4x4 stamp of each pixel; the stamps are then laid over each other as
-  # four quarters, each shifted by two output pixels.
-  stamps = x.reshape(-1, channels) @ kernel.reshape(16 * out, channels).T
-  stamps = stamps.reshape(batch, h, w, 2, 2, 2, 2, out).transpose(0, 1, 2, 3, 5, 4, 6, 7)
-  stamps = stamps.reshape(batch, h, w, 2, 2, 4 * out)
-  y = sum(
-    jnp.pad(stamps[:, :, :, i, j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
-    for i in (0, 1)
-    for j in (0, 1)
-  )
-  y = jnp.asarray(y).reshape(batch, h + 1, w + 1, 2, 2, out).transpose(0, 1, 3, 2, 4, 5)
-  return y.reshape(batch, 2 * h + 2, 2 * w + 2, out)[:, 1:-1, 1:-1]
-
-
-def conv_transpose_4x4_from_point(x: Array, kernel: Array) -> Array:
-  """Vectors [B, C], kernel [4, 4, D, C], no padding: one stamp each, [B, 4, 4, D]."""
-  return jnp.einsum("bc,hwdc->bhwd", x, kernel)
-
-
-def conv_4x4_to_point(x: Array, kernel: Array) -> Array:
-  """Maps [B, 4, 4, C], kernel [4, 4, C, D], no padding: [B, 1, 1, D]."""
-  return jnp.einsum("bhwc,hwcd->bd", x, kernel)[:, None, None]
-
-
-def product(x: Array, kernel: Array) -> Array:
-  """Vectors [B, C], kernel [C, D]: [B, D]."""
-  return x @ kernel
 
 
 class Conv(nn.Module):

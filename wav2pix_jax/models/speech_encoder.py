@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from wav2pix_jax import ops
 from wav2pix_jax.models import layers
 
 LEAKY_SLOPE = 0.3  # release
@@ -44,7 +45,7 @@ class SpeechEncoder(nn.Module):
     x = speech[..., None]                                   # [B, T, 1]
     for i, width in enumerate(self.widths):
       shape = (15, x.shape[-1], width)
-      x = layers.Conv(layers.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x, train)
+      x = layers.Conv(ops.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x, train)
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       x = nn.leaky_relu(x, LEAKY_SLOPE)                     # [B, (T - 2) // 4 + 1, width]

@@ -1,4 +1,4 @@
-"""VGG-Face (Parkhi, Vedaldi and Zisserman 2015), by which the paper tells who is in a picture."""
+"""VGG-Face (Parkhi, Vedaldi and Zisserman 2015), with which the paper names the person."""
 
 import flax.linen as nn
 import jax
@@ -8,8 +8,8 @@ class VggFace(nn.Module):
   """VGG-16 up to its second fully connected layer.
 
   Attributes:
-    widths: channels of each convolution, by block; a block ends with a pooling.
-    hidden: of both fully connected layers.
+    widths: Channels of each convolution, by block; a block ends with a pooling.
+    hidden: Widths of both fully connected layers.
   """
 
   widths: tuple[tuple[int, ...], ...]
@@ -17,9 +17,11 @@ class VggFace(nn.Module):
 
   @nn.compact
   def __call__(self, faces: jax.Array) -> jax.Array:
-    """Features float32 [B, hidden[1]] of faces float32 [B, S, S, 3], RGB, 0 to 255 less the mean.
+    """Returns features float32 [B, hidden[1]].
 
-    S is always the same for one set of weights: 224 for the published ones.
+    Args:
+      faces: float32 [B, S, S, 3], RGB, 0 to 255 minus the mean. S is always the same for one set of
+        weights: 224 for the published ones.
     """
     x = faces
     for i, block in enumerate(self.widths, 1):

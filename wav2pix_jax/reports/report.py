@@ -1,19 +1,18 @@
-"""`report.html`: what an evaluation found, to look at and to listen to, in one file."""
+"""`report.html`: the results of an evaluation with faces and speech, in a single file."""
 
 import base64
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wav2pix_jax import metrics
 from wav2pix_jax.common import audio, images
-from wav2pix_jax.metrics import metrics
+from wav2pix_jax.common.files import fill_template
 
 TEMPLATE = Path(__file__).with_name("report.html")
-PLACE = "/*DATA*/null"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,16 +20,16 @@ class Example:
   """A chunk of speech with its faces.
 
   Attributes:
-    identity: label of who speaks.
-    speech: int16 [T], at 16 kHz.
-    real: uint8 [S, S, 3].
-    drawn: uint8 [draws, S, S, 3].
+    identity: Label of the speaker.
+    speech: int16 [T], 16 kHz.
+    real: The real face, uint8 [S, S, 3].
+    generated: Samples, uint8 [draws, S, S, 3].
   """
 
   identity: int
   speech: np.ndarray
   real: np.ndarray
-  drawn: np.ndarray
+  generated: np.ndarray
 
 
 def page(
@@ -40,14 +39,14 @@ def page(
   names: Sequence[str],
   examples: Sequence[Example],
 ) -> str:
-  """One HTML file that needs no other and no server.
+  """Returns an HTML page that needs no other file and no server.
 
   Args:
-    title: of the page.
-    about: a line below it.
-    parts: `metrics.json`, by split.
-    names: of the identities.
-    examples: in the order in which they are shown for each identity.
+    title: The page's title.
+    about: A line below the title.
+    parts: The content of `metrics.json`, by split and noise.
+    names: Names of the identities.
+    examples: The examples, in the order in which they are shown for each identity.
   """
   data = {
     "title": title,
@@ -57,23 +56,21 @@ def page(
     "examples": [
       {
         "who": example.identity,
-        "speech": _address("audio/wav", audio.wav(example.speech)),
+        "speech": _data_url("audio/wav", audio.wav(example.speech)),
         "real": _picture(example.real),
-        "drawn": [_picture(face) for face in example.drawn],
+        "drawn": [_picture(face) for face in example.generated],
       }
       for example in examples
     ],
   }
-  # a name may have "</script>" in it
-  content = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-  return TEMPLATE.read_text().replace(PLACE, content)
+  return fill_template(TEMPLATE, data)
 
 
 def _part(split: str, part: Mapping[str, Any]) -> dict[str, Any]:
   rows = [
-    part["rows"][name] | {"title": title, "share": name in metrics.SHARES}
-    for name, title in metrics.TITLES.items()
-    if name in part["rows"]
+    part["rows"][metric.name] | {"title": metric.title, "share": metric.kind == metrics.Kind.SHARE}
+    for metric in metrics.METRICS
+    if metric.name in part["rows"]
   ]
   reasons: dict[str, list[str]] = {}
   for name, reason in part["missing"].items():
@@ -82,8 +79,8 @@ def _part(split: str, part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _picture(face: np.ndarray) -> str:
-  return _address("image/jpeg", images.encode_jpeg(face))
+  return _data_url("image/jpeg", images.encode_jpeg(face))
 
 
-def _address(kind: str, content: bytes) -> str:
+def _data_url(kind: str, content: bytes) -> str:
   return f"data:{kind};base64,{base64.b64encode(content).decode()}"

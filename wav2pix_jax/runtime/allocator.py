@@ -1,17 +1,22 @@
-"""How the C library gives memory back: on a CPU, JAX's arrays come from it."""
+"""How the C library returns memory: on a CPU, JAX's arrays come from it."""
 
 import ctypes
+import os
+from importlib import metadata
 
 # glibc's malloc.h
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory() -> None:
-  """Large arrays that were freed stay with the process, for the next ones.
+  """Keeps large arrays that were freed with the process, for training on a CPU.
 
-  By default glibc returns each to the system, and the kernel clears a training step's arrays
-  again and again. To be called before there are threads; does nothing without glibc.
+  By default glibc returns each of them to the system, and the kernel clears a training step's
+  arrays again and again. Call it before there are threads. It does nothing without glibc, or where
+  JAX has a plugin for an accelerator.
   """
+  if os.environ.get("JAX_PLATFORMS") != "cpu" and metadata.entry_points(group="jax_plugins"):
+    return
   try:
     mallopt = ctypes.CDLL(None).mallopt
   except (AttributeError, OSError, TypeError):

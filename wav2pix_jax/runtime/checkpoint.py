@@ -1,4 +1,4 @@
-"""Checkpoints of a run (the one file that names Orbax)."""
+"""Checkpoints of a run (the one file that uses Orbax)."""
 
 import contextlib
 import dataclasses
@@ -15,32 +15,37 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.models import Networks
 from wav2pix_jax.runtime import distributed, run_config
-from wav2pix_jax.train_state import GanState, build_optimizers, initialise
+from wav2pix_jax.sampler import Sampler
+from wav2pix_jax.train_state import GanState, create_state
 
 BEST = "held_out/feature_distance"  # lower is better
-KEPT = "what was saved before is kept, and the same command goes on from it"
+KEPT = "earlier checkpoints are kept, and the same command resumes from the last one"
 
 
 class Checkpoints:
-  """Checkpoints of a workdir: the state after a step, and the config, in one.
+  """The checkpoints in a workdir, each the state after a step.
 
-  The batches need no state of their own: the next one is a function of the step.
+  Batches need no state of their own: the next one is a function of the step.
 
-  The latest is kept, and the best by `BEST` among those saved with held-out figures. Saving goes on
-  in the background, until the `with` block ends at the latest; a checkpoint appears whole or not at
-  all, and what a killed process left of one is removed by the next that may write.
-
-  Args:
-    workdir: of the run.
-    read_only: leave the folder as it is, whoever is writing to it.
+  The latest checkpoint is kept, and the best by `BEST` among those saved with figures of held-out
+  speech. Saving goes on in the background until the `with` block ends. A checkpoint appears whole
+  or not at all, and what a killed process left of one is removed by the next that may write.
   """
 
   def __init__(self, workdir: Path, read_only: bool = False):
+    """Opens the checkpoints.
+
+    Args:
+      workdir: The run's directory.
+      read_only: Leave the folder unchanged, as another process may be writing to it.
+
+    Raises:
+      UserError: The folder cannot be opened.
+    """
     best = policies.BestN(
       get_metric_fn=lambda metrics: metrics.get(BEST, math.inf),
-      reverse=True,  # ascending order ends in the kept ones
+      reverse=True,  # the last of ascending values are kept
       n=1,
       keep_checkpoints_without_metrics=False,
     )
@@ -59,51 +64,49 @@ class Checkpoints:
 
   @property
   def latest_step(self) -> int | None:
-    """Step of the last complete checkpoint; None without one."""
+    """The step of the latest complete checkpoint; None without one."""
     return self._manager.latest_step()
 
   @property
   def best_step(self) -> int | None:
-    """Step of the best complete checkpoint by `BEST`; the latest where none has it."""
+    """The step of the best complete checkpoint by `BEST`, or the latest where none has it."""
     return self._manager.best_step() or self.latest_step
 
-  def save(self, state: GanState, config: dict[str, Any], held_out: dict[str, float]) -> None:
-    """Starts to write the checkpoint of `state.step`; in all processes at once.
+  def save(self, state: GanState, held_out: dict[str, float]) -> None:
+    """Starts to write the checkpoint of `state.step`; all processes call this together.
 
     Args:
-      state: finite; may be donated as soon as this returns.
-      config: of the run.
-      held_out: figures at this step, by which the best is chosen; empty: none were taken.
+      state: Without NaN or Inf. It may be donated as soon as this returns.
+      held_out: Figures by which the best checkpoint is chosen; empty where none were computed.
 
     Raises:
-      UserError: this one, or the one before, could not be written.
+      UserError: This checkpoint or the one before could not be written.
     """
     with self._in_one_line("could not be written", KEPT):
       self._manager.save(
-        int(state.step),
+        int(jax.device_get(state.step)),
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(distributed.across_processes(state)),
-          config=ocp.args.JsonSave(config),
         ),
         metrics=held_out if BEST in held_out else None,
       )
 
   def restore(self, step: int, abstract: GanState) -> GanState:
-    """The state of a checkpoint.
+    """Returns the state of a checkpoint.
 
     Args:
-      step: one that there is.
-      abstract: shapes, dtypes and placement (`distributed.abstract`); devices and processes may be
-        others than those that saved.
+      step: The step of an existing checkpoint.
+      abstract: Shapes, dtypes and placement (see `distributed.abstract`). The devices and processes
+        may differ from those that saved.
 
     Raises:
-      UserError: it is damaged, or of other networks.
+      UserError: The checkpoint is damaged, or of other networks.
     """
     others = sorted(set(self._manager.all_steps()) - {step})
     remedy = (
-      f"to go on from step {others[-1]}, move {self._folder / str(step)} away"
+      f"to resume from step {others[-1]}, move {self._folder / str(step)} away"
       if others
-      else "there is no other; start anew in another --workdir"
+      else "there is no other; start a new run in another --workdir"
     )
     with self._in_one_line(f"of step {step} could not be read", remedy):
       restored = self._manager.restore(
@@ -115,70 +118,75 @@ class Checkpoints:
     return self
 
   def __exit__(self, *error: Any) -> None:
-    """Waits until what was started is written, also when training stops with an error."""
+    """Waits for what is being written, also when training stops with an error."""
     with self._in_one_line("could not be written", KEPT):
       self._manager.close()
 
   @contextlib.contextmanager
   def _in_one_line(self, what: str, remedy: str) -> Iterator[None]:
-    """What Orbax raises of files it cannot write or read, as one line."""
+    """Turns Orbax's errors about files that it cannot write or read into one line."""
     try:
       yield
     except (OSError, ValueError, KeyError) as error:
       reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
-      if len(reason) > 240:  # what the file system said comes last
+      if len(reason) > 240:  # the file system's message comes last
         reason = f"{reason[:80]} ... {reason[-150:]}"
       raise UserError(f"checkpoint in {self._folder} {what} ({reason}); {remedy}.") from error
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What a workdir holds, to draw from and to look into.
+  """A checkpoint of a run, with what is needed to use it.
 
   Attributes:
-    config: the run's.
-    identities: who the labels stand for.
-    nets: built for one device.
-    state: of one checkpoint.
+    config: The run's config.
+    speakers: The names of the labels.
+    networks: The networks, built for one device.
+    state: The state of the checkpoint.
   """
 
   config: ConfigDict
-  identities: list[str]
-  nets: Networks
+  speakers: list[str]
+  networks: models.Networks
   state: GanState
+
+  @property
+  def step(self) -> int:
+    """The step of the checkpoint."""
+    return int(self.state.step)
+
+  @property
+  def sampler(self) -> Sampler:
+    """A sampler with the averaged weights, or the last ones where none were averaged."""
+    variables = self.state.sampling_variables
+    return Sampler(self.config, self.speakers, self.networks.generator, variables)
 
 
 def load(workdir: Path, step: int | None = None) -> Run:
-  """The run in a workdir, which stays as it is.
+  """Loads a checkpoint of the run in a workdir, which stays unchanged.
 
   Args:
-    workdir: of the run.
-    step: of the checkpoint; None: the best, or the latest where none was compared.
+    workdir: The run's directory.
+    step: The step of the checkpoint; None for the best, or the latest where none was compared.
 
   Raises:
-    UserError: no run, one without a checkpoint, or one that cannot be read.
+    UserError: There is no run, no checkpoint, or one that cannot be read.
   """
-  config, identities = run_config.read(workdir)
-  if not run_config.has_checkpoint(workdir):
+  config, speakers = run_config.read(workdir)
+  if not run_config.saved_steps(workdir):
     raise UserError(
       f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}."
     )
-  try:
-    nets = models.build(config, len(identities))
-  except AttributeError as error:
-    field = str(error).strip("\"'")
-    raise UserError(
-      f"{workdir}: written by another version, its config has no field {field}; train it anew."
-    ) from error
-  optimizers = build_optimizers(config)
-  make_state = functools.partial(initialise, nets, optimizers, jax.random.key(0), config)
+  networks = models.build(config, len(speakers))
+  make_state = functools.partial(create_state, config, networks, jax.random.key(0))
   with Checkpoints(workdir, read_only=True) as checkpoints:
     chosen = checkpoints.best_step if step is None else step
-    assert chosen is not None
+    if chosen is None:
+      raise UserError(f"{workdir}: no complete checkpoint in this workdir.")
     try:
       state = checkpoints.restore(chosen, distributed.abstract(make_state))
     except UserError:
       if step is not None or chosen in run_config.saved_steps(workdir):
         raise
-      return load(workdir)  # training went on meanwhile, and put a newer one in its place
-  return Run(config, identities, nets, state)
+      return load(workdir)  # training went on meanwhile, and a newer checkpoint took its place
+  return Run(config, speakers, networks, state)

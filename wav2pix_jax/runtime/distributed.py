@@ -1,13 +1,12 @@
-"""The one file that knows how a step is spread over devices and processes: with `jax.pmap`.
+"""How a step is spread over devices and processes, with `jax.pmap`: the one file that knows.
 
-The state is one un-stacked value, the same on every device; a batch is cut along its first axis.
+The state is one value, the same on every device. A batch is split along its first axis.
 """
 
 import functools
 import os
 import zlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,14 +21,14 @@ LONGEST_LINE = 2_000  # bytes
 
 
 def join() -> None:
-  """Makes this process one of several that train together; before anything else touches JAX.
+  """Makes this process one of several that train together; call it before anything uses JAX.
 
-  Where to meet comes from the cluster's environment (Slurm, Open MPI, TPU pods), or from
-  `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`. For the others JAX waits five
-  minutes, and aborts.
+  The address of the coordinator comes from the cluster's environment (Slurm, Open MPI, TPU pods),
+  or from `JAX_COORDINATOR_ADDRESS`, `JAX_NUM_PROCESSES` and `JAX_PROCESS_ID`. JAX waits for the
+  other processes for five minutes and then aborts.
 
   Raises:
-    UserError: nothing says where.
+    UserError: The environment has no address.
   """
   try:
     count, index = (
@@ -46,15 +45,15 @@ def join() -> None:
 
 
 def is_first() -> bool:
-  """Whether this process is the one that prints and writes what is not a checkpoint."""
+  """Whether this is the process that prints, and writes everything but checkpoints."""
   return jax.process_index() == 0
 
 
 def in_first(do: Callable[[], None]) -> None:
-  """Does something in the first process, while the others wait; where it fails, all fail.
+  """Calls a function in the first process while the others wait; if it fails, all fail.
 
   Raises:
-    UserError: what the first process met, in every process.
+    UserError: In every process, what the function raised in the first.
   """
   line = ""
   if is_first():
@@ -70,15 +69,19 @@ def in_first(do: Callable[[], None]) -> None:
 
 
 def same_everywhere(text: str) -> bool:
-  """Whether all processes call this with the same text."""
+  """Whether all processes call this function with the same text."""
   digest = np.uint32(zlib.crc32(text.encode()))
   return jax.process_count() == 1 or len(set(multihost_utils.process_allgather(digest))) == 1
 
 
 def pmapped(step: Callable[..., Any]) -> Any:
-  """`step(state, batch, root_key)` on all devices; it takes over the memory of the state.
+  """Returns `step(state, batch, constants)` for all devices; it takes over the state's memory.
 
-  `step` averages over `AXIS` itself, so that state and metrics come out equal everywhere.
+  `step` averages over `AXIS` itself, so that state and metrics are equal on all devices.
+
+  Args:
+    step: A function of the state, a device's share of the batch, and constants, all of them trees
+      of arrays. The state and the constants are the same on every device.
   """
   return jax.pmap(
     step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0
@@ -86,26 +89,21 @@ def pmapped(step: Callable[..., Any]) -> Any:
 
 
 def replicate(tree: Any) -> Any:
-  """A tree of arrays placed whole on every device, as `pmapped` leaves it."""
+  """Returns a tree of arrays with a whole copy on every device, as `pmapped` returns them."""
   return jax.device_put(tree, _replicated())
 
 
-def free_memory() -> int | None:
-  """Bytes that the fullest of this process's devices has left; None where nothing tells."""
+def shard(batch: dict[str, np.ndarray]) -> dict[str, jax.Array]:
+  """Returns a process's batch [b, ...] on its devices, as [devices, b / devices, ...]."""
   devices = jax.local_devices()
-  if devices[0].platform != "cpu":
-    stats = [device.memory_stats() for device in devices]
-    return min(each["bytes_limit"] - each["bytes_in_use"] for each in stats) if all(stats) else None
-  info = Path("/proc/meminfo")
-  lines = info.read_text().splitlines() if info.exists() else []
-  kib = [int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
-  return 1024 * kib[0] // len(devices) if kib else None
+  stacked = {name: x.reshape(len(devices), -1, *x.shape[1:]) for name, x in batch.items()}
+  return jax.device_put(stacked, NamedSharding(Mesh(np.array(devices), AXIS), PartitionSpec(AXIS)))
 
 
 def across_processes(tree: Any) -> Any:
-  """What `pmapped` leaves, whose arrays know of this process's devices only, as arrays of all.
+  """Returns arrays of `pmapped`, which know only this process's devices, as arrays of all devices.
 
-  The same memory under another name, which is what a checkpoint of several processes is made of.
+  A checkpoint of several processes consists of such arrays. No memory is copied.
   """
 
   def one(leaf):
@@ -116,7 +114,7 @@ def across_processes(tree: Any) -> Any:
 
 
 def abstract(make: Callable[[], Any]) -> Any:
-  """Shapes, dtypes and placement of `replicate(make())`, without computing it."""
+  """Returns shapes, dtypes and placement of `replicate(make())` without computing it."""
   placed = functools.partial(jax.ShapeDtypeStruct, sharding=_replicated())
   return jax.tree.map(lambda leaf: placed(leaf.shape, leaf.dtype), jax.eval_shape(make))
 
@@ -125,17 +123,11 @@ def _replicated() -> NamedSharding:
   return NamedSharding(Mesh(np.array(jax.devices()), AXIS), PartitionSpec())
 
 
-def shard(batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """A process's part of a batch [b, ...] as [its devices, b / devices, ...]."""
-  devices = jax.local_device_count()
-  return {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
-
-
 def process_batch_size(batch_size: int) -> int:
-  """How much of the global batch one process loads.
+  """Returns how much of the global batch one process loads.
 
   Raises:
-    UserError: the devices cannot share the batch evenly.
+    UserError: The devices cannot share the batch evenly.
   """
   devices = jax.device_count()
   if batch_size < 1 or batch_size % devices:

@@ -67,9 +67,7 @@ def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
 
 def networks(generator: StateDict, discriminator: StateDict, dropout: float = 0.5) -> Networks:
   """The release's networks at the widths of a checkpoint, for one device."""
-  return Networks(
-    _generator(generator, dropout), _discriminator(discriminator), batched_passes=False
-  )
+  return Networks(_generator(generator, dropout), _discriminator(discriminator))
 
 
 def config_fields(generator: StateDict, discriminator: StateDict) -> dict[str, Any]:
@@ -203,7 +201,7 @@ def _flattened(channels: int) -> Layout:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class Tensor:
   """A tensor: its release name, where it is among our variables, and how its axes go."""
 
   name: str
@@ -211,7 +209,7 @@ class Row:
   layout: Layout
 
 
-def _generator_table(generator: Generator) -> Iterator[Row]:
+def _generator_table(generator: Generator) -> Iterator[Tensor]:
   encoder, classifier, upsampler = generator.encoder, generator.classifier, generator.upsampler
   for i in range(len(encoder.widths)):
     yield from _dense(f"{ENCODER}.disc.{i}.conv", ("encoder", f"conv{i}"))
@@ -231,7 +229,7 @@ def _generator_table(generator: Generator) -> Iterator[Row]:
       yield from _batch_norm(f"{name}.bn", ("upsampler", f"norm{i}"))
 
 
-def _discriminator_table(discriminator: Discriminator) -> Iterator[Row]:
+def _discriminator_table(discriminator: Discriminator) -> Iterator[Tensor]:
   for i, name in enumerate(_down_names(len(discriminator.widths))):
     yield from _convolution(name, (f"down{i}",), discriminator.spectral_norm)
   yield from _convolution("netD_2", ("score",), discriminator.last_spectral_norm)
@@ -253,27 +251,27 @@ def _down_names(layers: int) -> list[str]:
   return [f"netD_1.0.{2 * i}" for i in range(4)] + [f"netD_1.{i}" for i in range(1, layers - 3)]
 
 
-def _dense(name: str, path: VariablePath, layout: Layout = SWAPPED) -> Iterator[Row]:
-  yield Row(f"{name}.weight", ("params", *path, "kernel"), layout)
-  yield Row(f"{name}.bias", ("params", *path, "bias"), AS_IS)
+def _dense(name: str, path: VariablePath, layout: Layout = SWAPPED) -> Iterator[Tensor]:
+  yield Tensor(f"{name}.weight", ("params", *path, "kernel"), layout)
+  yield Tensor(f"{name}.bias", ("params", *path, "bias"), AS_IS)
 
 
-def _batch_norm(name: str, path: VariablePath) -> Iterator[Row]:
-  yield Row(f"{name}.weight", ("params", *path, "scale"), AS_IS)
-  yield Row(f"{name}.bias", ("params", *path, "bias"), AS_IS)
-  yield Row(f"{name}.running_mean", ("batch_stats", *path, "mean"), AS_IS)
-  yield Row(f"{name}.running_var", ("batch_stats", *path, "var"), AS_IS)
+def _batch_norm(name: str, path: VariablePath) -> Iterator[Tensor]:
+  yield Tensor(f"{name}.weight", ("params", *path, "scale"), AS_IS)
+  yield Tensor(f"{name}.bias", ("params", *path, "bias"), AS_IS)
+  yield Tensor(f"{name}.running_mean", ("batch_stats", *path, "mean"), AS_IS)
+  yield Tensor(f"{name}.running_var", ("batch_stats", *path, "var"), AS_IS)
 
 
-def _convolution(name: str, path: VariablePath, spectral_norm: bool) -> Iterator[Row]:
+def _convolution(name: str, path: VariablePath, spectral_norm: bool) -> Iterator[Tensor]:
   kernel = name + (KERNEL if spectral_norm else ".weight")
-  yield Row(kernel, ("params", *path, "kernel"), SWAPPED)
+  yield Tensor(kernel, ("params", *path, "kernel"), SWAPPED)
   if spectral_norm:
-    yield Row(name + U, ("spectral", *path, "u"), AS_IS)
+    yield Tensor(name + U, ("spectral", *path, "u"), AS_IS)
 
 
 def _variables(
-  network: str, state_dict: StateDict, rows: list[Row], shapes: Mapping[str, Any]
+  network: str, state_dict: StateDict, rows: list[Tensor], shapes: Mapping[str, Any]
 ) -> dict[str, Any]:
   """Our variables, after every tensor has been found to be there and to fit."""
   expected = flax.traverse_util.flatten_dict(shapes)
@@ -299,7 +297,7 @@ def _variables(
   return flax.traverse_util.unflatten_dict(found)
 
 
-def _state_dict(rows: Iterator[Row], variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _state_dict(rows: Iterator[Tensor], variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
   flat = flax.traverse_util.flatten_dict(jax.device_get(variables))
   out = {
     row.name: np.ascontiguousarray(row.layout.release(np.asarray(flat[row.path]))) for row in rows
@@ -317,7 +315,7 @@ def _state_dict(rows: Iterator[Row], variables: Mapping[str, Any]) -> dict[str, 
 def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
   """The release's generator; of a tensor that is missing, the published size."""
   widths = (16, 32, 128, 256, 512, 1024)
-  blocks = _count(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or len(widths)
+  blocks = _numbered(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or len(widths)
   layers = max(len(_spectral_layers(state_dict, "netG")) or 6, 2)
   names = _up_names(layers)
   return Generator(
@@ -364,7 +362,7 @@ def _size(state_dict: StateDict, name: str, axis: int, default: int) -> int:
   return tensor.shape[axis] if tensor is not None and tensor.ndim > axis else default
 
 
-def _count(state_dict: StateDict, pattern: str) -> int:
+def _numbered(state_dict: StateDict, pattern: str) -> int:
   found = [int(match[1]) for name in state_dict if (match := re.fullmatch(pattern, name))]
   return max(found, default=-1) + 1
 
@@ -377,7 +375,7 @@ def _spectral_layers(state_dict: StateDict, prefix: str) -> set[str]:
 
 def _encoded_steps(state_dict: StateDict) -> int:
   """Steps that the encoder leaves of a window, of which its first dense layer shows the length."""
-  blocks = _count(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or 6
+  blocks = _numbered(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or 6
   channels = _size(state_dict, f"{ENCODER}.disc.{blocks - 1}.conv.weight", 0, 1024)
   return max(_size(state_dict, f"{ENCODER}.fc.0.weight", 1, 4 * channels) // channels, 1)
 

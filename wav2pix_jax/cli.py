@@ -1,0 +1,255 @@
+"""The command line: flags, then one call.
+
+wav2pix --config=demo
+wav2pix --mode=sample --workdir=runs/demo --speech=speech.wav
+"""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from wav2pix_jax.common.errors import UserError
+
+CONFIGS = Path(__file__).parent / "configs"
+OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # JAX's errors begin with it
+FLAGS = flags.FLAGS
+
+
+def _train() -> None:
+  from wav2pix_jax.runtime import distributed
+  from wav2pix_jax.runtime.allocator import keep_freed_memory
+  from wav2pix_jax.runtime.preemption import Stopped
+  from wav2pix_jax.train import check, train
+
+  config = FLAGS.config
+  if FLAGS.dry_run:
+    from wav2pix_jax.dry_run import dry_run
+
+    check(config)
+    dry_run(config)
+    return
+  keep_freed_memory()
+  if FLAGS.distributed:
+    distributed.join()
+    if not distributed.is_first():
+      sys.stdout = open(os.devnull, "w")  # noqa: SIM115, only the first process prints
+  name = Path(config_flags.get_config_filename(FLAGS["config"])).stem
+  try:
+    train(config, _path("workdir") or Path("runs", name), FLAGS.profile)
+  except Stopped as stopped:
+    _leave(f"{stopped}; the same command resumes from there.", stopped.status, "stopped")
+
+
+def _sample() -> None:
+  from wav2pix_jax.sample import sample
+
+  out = _path("out") or Path("samples")
+  sample(_path("workdir"), _path("speech"), FLAGS.num_draws or 1, FLAGS.seed, out)
+
+
+def _evaluate() -> None:
+  from wav2pix_jax.evaluate import evaluate
+  from wav2pix_jax.metrics import evaluation_set, noise
+
+  workdir = _path("workdir")
+  added = noise.parse(FLAGS.noise) if FLAGS.noise else None
+  draws = FLAGS.num_draws or evaluation_set.DRAWS
+  evaluate(workdir, FLAGS.split, _path("out") or workdir, _path("vgg_face"), added, draws)
+
+
+def _figures() -> None:
+  from wav2pix_jax.reports.paper_figures import figures
+
+  workdir = _path("workdir")
+  compare = [Path(path).expanduser() for path in FLAGS.compare]
+  figures(workdir, compare, FLAGS.split, _path("out") or workdir / "figures")
+
+
+def _ablate() -> None:
+  from wav2pix_jax.ablate import ablate
+
+  ablate(FLAGS.config, _path("out") or Path("runs/ablations"))
+
+
+def _import() -> None:
+  from wav2pix_jax.configs import release
+  from wav2pix_jax.weights.import_weights import import_weights
+
+  files = _path("generator"), _path("discriminator")
+  import_weights(*files, _path("workdir"), release.get_config())
+
+
+def _export() -> None:
+  from wav2pix_jax.weights.export import export
+
+  workdir = _path("workdir")
+  export(workdir, _path("out") or workdir / "export")
+
+
+# Each mode with its function, the flags that it needs with an example, and those that it may have.
+MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
+  "train": (_train, {"config": "demo"}, ("workdir", "dry_run", "distributed", "profile")),
+  "sample": (
+    _sample,
+    {"workdir": "RUN", "speech": "FILE or FOLDER"},
+    ("num_draws", "seed", "out"),
+  ),
+  "evaluate": (
+    _evaluate,
+    {"workdir": "RUN"},
+    ("split", "num_draws", "noise", "vgg_face", "out"),
+  ),
+  "figures": (_figures, {"workdir": "RUN"}, ("compare", "split", "out")),
+  "ablate": (_ablate, {"config": "ablations"}, ("out",)),
+  "import": (_import, {"generator": "FILE", "discriminator": "FILE", "workdir": "NEW"}, ()),
+  "export": (_export, {"workdir": "RUN"}, ("out",)),
+}
+
+config_flags.DEFINE_config_file(
+  "config",
+  None,
+  "train, ablate: a config file, or the name of one that ships: "
+  f"{', '.join(sorted(path.stem for path in CONFIGS.glob('[a-z]*.py')))}. "
+  "--config.FIELD=VALUE overrides a field.",
+)
+flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+flags.DEFINE_string(
+  "workdir", None, "The run's directory; train: runs/<name of the config> if not given."
+)
+flags.DEFINE_bool("dry_run", False, "train: print what the config needs, without touching data.")
+flags.DEFINE_bool("distributed", False, "train: be one of several processes.")
+flags.DEFINE_integer(
+  "profile", 0, "train: profile this many steps after the first 20.", lower_bound=0
+)
+flags.DEFINE_string("speech", None, "sample: a recording, or a folder of recordings.")
+flags.DEFINE_integer(
+  "num_draws", None, "Faces per second of speech; sample: 1, evaluate: 3.", lower_bound=1
+)
+flags.DEFINE_integer("seed", 0, "sample: seed of the faces.", lower_bound=0, upper_bound=2**32 - 1)
+flags.DEFINE_string(
+  "out",
+  None,
+  "The directory for results; sample: samples, evaluate: the workdir, figures and export: figures "
+  "and export in it, ablate: runs/ablations.",
+)
+flags.DEFINE_enum(
+  "split",
+  "validation",
+  ("train", "validation", "test", "unseen"),
+  "evaluate, figures: the split whose speech is used.",
+)
+flags.DEFINE_string(
+  "noise", None, "evaluate: noise in the speech, KIND:DECIBELS such as babble:10, or silence."
+)
+flags.DEFINE_string("vgg_face", None, "evaluate: vgg_face.mat, for the paper's identity accuracy.")
+flags.DEFINE_multi_string("compare", [], "figures: a workdir of another run; may be repeated.")
+flags.DEFINE_string("generator", None, "import: .npz, .safetensors, or with PyTorch .pth.")
+flags.DEFINE_string("discriminator", None, "import: as --generator.")
+FLAGS.set_default("verbosity", logging.ERROR)  # of libraries; --verbosity=0 shows all they say
+
+
+def run(argv: list[str]) -> None:
+  """Does what --mode says; a `UserError` becomes one line and exit status 2."""
+  signal.signal(signal.SIGTERM, _interrupt)  # training replaces it with its own handler
+  try:
+    if argv[1:]:
+      raise UserError(f"unexpected argument {argv[1]!r}; flags begin with --, see --help.")
+    function, needed, allowed = MODES[FLAGS.mode]
+    known = {name for _, needs, others in MODES.values() for name in (*needs, *others)}
+    for name in sorted(known - {*needed, *allowed}):
+      if FLAGS[name].present:
+        raise UserError(f"--{name} does not go with --mode={FLAGS.mode}.")
+    for name, example in needed.items():
+      if FLAGS[name].value is None:
+        raise UserError(f"--{name} is missing; --mode={FLAGS.mode} needs --{name}={example}.")
+    _keep_compiled_programs()
+    function()
+  except UserError as error:
+    _leave(str(error))
+  except RuntimeError as error:
+    reason = str(error).partition("\n")[0]
+    if not reason.startswith(OUT_OF_MEMORY):
+      raise
+    _leave(
+      f"a device has too little memory ({reason}); see that nothing else uses it, or train with a "
+      "smaller --config.batch_size."
+    )
+  except KeyboardInterrupt as error:
+    resumes = "; the same command resumes from its last checkpoint, if it has one"
+    line = f"--mode={FLAGS.mode}{resumes if FLAGS.mode == 'train' else ''}."
+    _leave(line, 128 + (error.args[0] if error.args else signal.SIGINT), "interrupted")
+
+
+def parse(argv: list[str]) -> list[str]:
+  """Sets the flags and loads the config; reports errors in them in one line."""
+  argv = [_with_shipped_config(argument) for argument in argv]
+  sys.argv[:] = argv  # config_flags reads overrides from there
+  try:
+    rest = FLAGS(argv)
+    _ = FLAGS.config and FLAGS.config.is_locked  # raises what loading the file raised
+    return rest
+  except flags.Error as error:
+    _leave(f"{' '.join(str(error).split())}; see --help.")
+  except Exception as error:  # noqa: BLE001, a config file may raise anything
+    last = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+    if isinstance(error, AttributeError | KeyError) and last[0] in "\"'":  # from a locked config
+      _leave(f"no config field {last.strip(chr(34))}; configs/base.py has all fields.")
+    _leave(f"--config cannot be loaded ({_place(error)}{type(error).__name__}: {last}).")
+
+
+def _with_shipped_config(argument: str) -> str:
+  """Turns `--config=NAME` into the path of a config that ships, unless NAME is a file here."""
+  flag, equals, name = argument.partition("=")
+  path = CONFIGS / f"{name}.py"
+  if flag in ("--config", "-config") and equals and not Path(name).exists() and path.is_file():
+    return f"{flag}={path}"
+  return f"{flag}={Path(name).expanduser()}" if flag in ("--config", "-config") else argument
+
+
+def _place(error: Exception) -> str:
+  """Returns file and line of an error in somebody's config; empty if it is not in a file."""
+  if isinstance(error, SyntaxError) and error.filename:
+    return f"{error.filename}, line {error.lineno}: "
+  frames = traceback.extract_tb(error.__traceback__)
+  own = [f for f in frames if f.filename.endswith(".py") and "/ml_collections/" not in f.filename]
+  inside = [f for f in own if f.filename != __file__ and "absl" not in Path(f.filename).parts]
+  return f"{inside[-1].filename}, line {inside[-1].lineno}: " if inside else ""
+
+
+def _path(flag: str) -> Any:
+  """Returns a flag's value as a path, with `~` expanded; None if it was not given."""
+  value = FLAGS[flag].value
+  return Path(value).expanduser() if value else None
+
+
+def _keep_compiled_programs() -> None:
+  """Keeps programs that XLA compiled for the next start, if there is a directory for caches."""
+  try:
+    caches = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+  except RuntimeError:  # there is no home directory
+    return
+  os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(caches / "wav2pix_jax" / "compiled"))
+  os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "1")
+
+
+def _interrupt(number, frame):
+  raise KeyboardInterrupt(number)
+
+
+def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
+  print(f"{what}: {line}", file=sys.stderr, flush=True)
+  if FLAGS.is_parsed() and FLAGS.distributed and what != "stopped":
+    os._exit(status)  # an orderly exit waits for the other processes, which wait for this one
+  sys.exit(status)
+
+
+def main() -> None:
+  """The command `wav2pix`."""
+  app.run(run, flags_parser=parse)

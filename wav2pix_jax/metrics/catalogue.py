@@ -1,0 +1,337 @@
+"""The list of all metrics; a new metric is a function and an entry in `METRICS`.
+
+No metric is to be trusted alone. Noise is diverse, one mean face passes the landmark test, and real
+faces of the wrong person are flawless; each of these fails another metric
+(`tests/test_metrics.py`).
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from wav2pix_jax.common.dlib_faces import SAME_PERSON
+from wav2pix_jax.metrics.bootstrap import Measure
+from wav2pix_jax.metrics.faces import Faces, spread_evenly
+from wav2pix_jax.metrics.metric import Context, Kind, Metric, Need
+
+PAIRED = 64  # faces of a speaker that are compared in pairs, at most
+PERMUTATIONS = 1_000
+SEED = 0
+
+
+def _right_identity(context: Context, faces: Faces) -> np.ndarray:
+  """The identity classifier names the right person."""
+  return faces.logits.argmax(-1) == faces.identity
+
+
+def _right_identity_vgg_face(context: Context, faces: Faces) -> np.ndarray:
+  """VGG-Face, fine-tuned on real faces, names the right person (paper, section 5)."""
+  return np.asarray(faces.named) == faces.identity
+
+
+def _right_gender(context: Context, faces: Faces) -> np.ndarray:
+  """The identity classifier names somebody of the right gender."""
+  return context.genders[faces.logits.argmax(-1)] == context.genders[faces.identity]
+
+
+def _verified(context: Context, faces: Faces) -> np.ndarray:
+  """The nearest centroid of real faces in dlib's embedding is the person's, and within 0.6."""
+  reference = context.reference
+  people = reference.people(1)
+  known = reference.by_dlib.embedding
+  centroids = np.stack([known[reference.identity == label].mean(0) for label in people])
+  distances = _distances(faces.by_dlib.embedding, centroids)
+  right = people[distances.argmin(1)] == faces.identity
+  return right & (distances.min(1) <= SAME_PERSON)
+
+
+def _retrieved(count: int, context: Context, faces: Faces) -> np.ndarray:
+  """One of the `count` nearest real faces in dlib's embedding shows the person."""
+  reference = context.reference
+  distances = _distances(faces.by_dlib.embedding, reference.by_dlib.embedding)
+  nearest = np.argsort(distances, axis=1, kind="stable")[:, :count]
+  return (reference.identity[nearest] == faces.identity[:, None]).any(1)
+
+
+def _landmarks(context: Context, faces: Faces) -> np.ndarray:
+  """Dlib finds a face and its 68 landmarks (paper, section 5)."""
+  return faces.by_dlib.found
+
+
+def _landmarks_strictly(context: Context, faces: Faces) -> np.ndarray:
+  """Dlib finds them in the picture as it is, without padding and upsampling."""
+  return faces.by_dlib.found_strictly
+
+
+def _frechet_distance(context: Context, draws: Sequence[Faces]) -> Measure | None:
+  """Frechet distance to the real faces in dlib's embedding."""
+  if len(context.held_out) < 2:
+    return None
+  real = context.held_out.by_dlib.embedding
+
+  def measure(chunks):
+    embeddings = (faces.by_dlib.embedding[chunks] for faces in draws)
+    return _mean(frechet(embedding, real[chunks]) for embedding in embeddings), {}
+
+  return measure
+
+
+def _kernel_distance(context: Context, draws: Sequence[Faces]) -> Measure | None:
+  """Squared maximum mean discrepancy to the real faces in the identity classifier's features.
+
+  The kernel is (x y / C + 1)**3 (Binkowski et al. 2018); the estimate is unbiased.
+  """
+  if len(context.held_out) < 2:
+    return None
+
+  def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a.astype(np.float64) @ b.T.astype(np.float64) / a.shape[1] + 1) ** 3
+
+  real = context.held_out.features
+  # The contribution of each pair of chunks.
+  terms = np.mean(
+    [
+      kernel(faces.features, faces.features) + kernel(real, real) - 2 * kernel(faces.features, real)
+      for faces in draws
+    ],
+    0,
+  )
+  return lambda chunks: (_over_pairs(terms, chunks), {})
+
+
+def _feature_distance(context: Context, draws: Sequence[Faces]) -> Measure | None:
+  """Frechet distance to the real faces of the same person in the identity classifier's features.
+
+  It is the mean over people and over features. It rises with blur, noise, sameness and the wrong
+  person alike; of the metrics without dlib it is the one to choose checkpoints by.
+  """
+  held_out, reference = context.held_out, context.reference
+  people = [label for label in held_out.people(2) if (reference.identity == label).sum() > 1]
+  if not people:
+    return None
+
+  def distance(faces: Faces, chunks: np.ndarray) -> float:
+    both = faces.features[chunks], held_out.features[chunks]
+    return frechet(*both) / held_out.features.shape[1]
+
+  def measure(chunks):
+    identity = held_out.identity[chunks]
+    by_identity = {
+      int(label): _mean(distance(faces, chunks[identity == label]) for faces in draws)
+      for label in people
+    }
+    return _mean(by_identity.values()), by_identity
+
+  return measure
+
+
+def _mouth(context: Context, draws: Sequence[Faces]) -> Measure | None:
+  """Correlation of mouth opening, by dlib's landmarks, in generated and in real faces.
+
+  It is the mean over draws and over people with at least three faces, and 0 where mouths do not
+  follow the speech.
+  """
+  held_out = context.held_out
+  people = held_out.people(3)
+  if not len(people):
+    return None
+  real, generated = held_out.by_dlib.mouth, np.stack([faces.by_dlib.mouth for faces in draws])
+
+  def measure(chunks):
+    return _correlation(real[chunks], generated[:, chunks], held_out.identity[chunks], people)
+
+  return measure
+
+
+def _mouth_p_value(context: Context, draws: Sequence[Faces]) -> float:
+  """Share of permutations of each person's real faces that go as well with the generated mouths."""
+  rng = np.random.default_rng(SEED)
+  held_out = context.held_out
+  real, generated = held_out.by_dlib.mouth, np.stack([faces.by_dlib.mouth for faces in draws])
+  compared = generated, held_out.identity, held_out.people(3)
+  observed, _ = _correlation(real, *compared)
+  by_person = np.argsort(held_out.identity, kind="stable")
+  at_least = 0
+  for _ in range(PERMUTATIONS):
+    shuffled = rng.permutation(len(real))
+    shuffled = shuffled[np.argsort(held_out.identity[shuffled], kind="stable")]
+    permuted = np.empty_like(real)
+    permuted[by_person] = real[shuffled]
+    at_least += _correlation(permuted, *compared)[0] >= observed
+  return (at_least + 1) / (PERMUTATIONS + 1)
+
+
+def _diversity_of_chunks(context: Context, draws: Sequence[Faces]) -> Measure | None:
+  """Mean difference between faces of a speaker, over that of real ones."""
+  held_out, people = context.held_out, _varied(context.held_out)
+  if not people:
+    return None
+  paired = {
+    label: spread_evenly(np.flatnonzero(held_out.identity == label), PAIRED) for label in people
+  }
+  real = {label: _differences(held_out.pictures[paired[label]]) for label in people}
+  generated = {
+    label: np.mean([_differences(faces.pictures[paired[label]]) for faces in draws], 0)
+    for label in people
+  }
+  places = {label: {chunk: i for i, chunk in enumerate(paired[label])} for label in people}
+
+  def measure(chunks):
+    by_identity = {}
+    for label in people:
+      chosen = [places[label][chunk] for chunk in chunks if chunk in places[label]]
+      pairs = np.array(chosen, int)
+      by_identity[label] = _over_pairs(generated[label], pairs) / _over_pairs(real[label], pairs)
+    return float(np.nanmean(list(by_identity.values()))), by_identity
+
+  return measure
+
+
+def _diversity_of_draws(context: Context, draws: Sequence[Faces]) -> Measure | None:
+  """Mean difference between samples of one chunk, over that between real faces of the speaker."""
+  held_out, people = context.held_out, _varied(context.held_out)
+  if not people:
+    return None
+  pictures = np.stack([faces.pictures for faces in draws], 1)
+  generated = np.array([_over_pairs(_differences(one), np.arange(len(draws))) for one in pictures])
+  real = {}
+  for label in people:
+    paired = spread_evenly(np.flatnonzero(held_out.identity == label), PAIRED)
+    real[label] = _over_pairs(_differences(held_out.pictures[paired]), np.arange(len(paired)))
+
+  def measure(chunks):
+    identity = held_out.identity[chunks]
+    by_identity = {
+      label: float(generated[chunks[identity == label]].mean()) / real[label] for label in people
+    }
+    return _mean(by_identity.values()), by_identity
+
+  return measure
+
+
+def _contrast(context: Context, draws: Sequence[Faces]) -> Measure:
+  """Mean standard deviation of a face's pixels, over that of real ones."""
+  real = context.held_out.pictures.std((1, 2, 3))
+  generated = np.mean([faces.pictures.std((1, 2, 3)) for faces in draws], 0)
+  return lambda chunks: (float(generated[chunks].mean() / real[chunks].mean()), {})
+
+
+METRICS = [  # in the order of tables
+  Metric(
+    "identity_accuracy",
+    "identity accuracy",
+    Kind.SHARE,
+    _right_identity,
+    [Need.KNOWN_IDENTITIES],
+  ),
+  Metric(
+    "vgg_face_accuracy",
+    "identity accuracy, VGG-Face",
+    Kind.SHARE,
+    _right_identity_vgg_face,
+    [Need.KNOWN_IDENTITIES, Need.VGG_FACE],
+  ),
+  Metric("gender", "gender agreement", Kind.SHARE, _right_gender, [Need.GENDERS]),
+  Metric("verified", "verified", Kind.SHARE, _verified, [Need.DLIB]),
+  *(
+    Metric(
+      f"retrieved_{count}",
+      "speaker nearest" if count == 1 else f"speaker among nearest {count}",
+      Kind.SHARE,
+      functools.partial(_retrieved, count),
+      [Need.DLIB],
+    )
+    for count in (1, 5, 10)
+  ),
+  Metric("landmarks", "landmarks found", Kind.SHARE, _landmarks, [Need.DLIB]),
+  Metric(
+    "landmarks_strictly",
+    "landmarks found, strictly",
+    Kind.SHARE,
+    _landmarks_strictly,
+    [Need.DLIB],
+  ),
+  Metric(
+    "frechet_distance",
+    "Frechet distance (0 is best)",
+    Kind.DISTANCE,
+    _frechet_distance,
+    [Need.DLIB],
+  ),
+  Metric("kernel_distance", "kernel distance (0 is best)", Kind.DISTANCE, _kernel_distance),
+  Metric(
+    "mouth",
+    "mouth opening, correlation",
+    Kind.CORRELATION,
+    _mouth,
+    [Need.DLIB],
+    _mouth_p_value,
+  ),
+  Metric("feature_distance", "feature distance (0 is best)", Kind.DISTANCE, _feature_distance),
+  Metric("spread_of_chunks", "diversity between chunks", Kind.RATIO, _diversity_of_chunks),
+  Metric(
+    "spread_of_draws",
+    "diversity between draws",
+    Kind.RATIO,
+    _diversity_of_draws,
+    [Need.SEVERAL_DRAWS],
+  ),
+  Metric("contrast", "contrast", Kind.RATIO, _contrast),
+]
+
+
+def frechet(a: np.ndarray, b: np.ndarray) -> float:
+  """Returns the squared Frechet distance of Gaussians fitted to [N, C] and [M, C]; N, M > 1."""
+  a, b = a.astype(np.float64), b.astype(np.float64)
+  shift = np.square(a.mean(0) - b.mean(0)).sum()
+  a, b = ((x - x.mean(0)) / np.sqrt(len(x) - 1) for x in (a, b))
+  # The trace of the root of the covariances' product is the sum of the singular values of a b^T.
+  root_a, root_b = (np.asarray(np.linalg.qr(x, mode="r")) for x in (a, b))
+  between = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+  return float(shift + np.square(a).sum() + np.square(b).sum() - 2 * between)
+
+
+def _varied(held_out: Faces) -> list[int]:
+  """Returns the labels whose real faces are not all equal."""
+  return [
+    int(label)
+    for label in held_out.people(2)
+    if np.ptp(held_out.pictures[held_out.identity == label], 0).any()
+  ]
+
+
+def _correlation(
+  real: np.ndarray, generated: np.ndarray, identity: np.ndarray, people: np.ndarray
+) -> tuple[float, dict[int, float]]:
+  """Returns the correlation of mouths [n] and [draws, n], its mean over people and each one's."""
+
+  def correlation(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
+
+  by_identity = {}
+  for label in people:
+    own = identity == label
+    by_identity[int(label)] = _mean(correlation(real[own], mouths[own]) for mouths in generated)
+  return _mean(by_identity.values()), by_identity
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """Returns the distances [N, M] of vectors [N, C] and [M, C]."""
+  return np.linalg.norm(a[:, None] - b, axis=-1)
+
+
+def _differences(pictures: np.ndarray) -> np.ndarray:
+  """Returns the mean absolute difference [N, N] of pictures [N, S, S, 3] in gray levels."""
+  pictures = pictures.astype(np.float32)
+  return np.stack([np.abs(pictures - one).mean((1, 2, 3)) for one in pictures])
+
+
+def _over_pairs(matrix: np.ndarray, chosen: np.ndarray) -> float:
+  """Returns the mean of a matrix [N, N] over pairs of different chosen indices; NaN without any."""
+  differ = chosen[:, None] != chosen
+  return float(matrix[np.ix_(chosen, chosen)][differ].mean()) if differ.any() else np.nan
+
+
+def _mean(values: Iterable[float]) -> float:
+  return float(np.mean(list(values)))

@@ -1,0 +1,86 @@
+"""Faces with what classifiers and dlib make of them: what all metrics are computed from."""
+
+import dataclasses
+
+import numpy as np
+
+from wav2pix_jax.common.dlib_faces import Describe, Described
+from wav2pix_jax.metrics.identity_classifier import Classify
+from wav2pix_jax.metrics.vgg_face import Name
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+  """N faces of known people.
+
+  Attributes:
+    pictures: uint8 [N, S, S, 3].
+    identity: Labels of whom they show or should show, int32 [N].
+    logits: Logits of the identity classifier, float32 [N, learned identities].
+    features: Its features, float32 [N, C].
+    described: What dlib makes of them; None without dlib.
+    named: Labels that VGG-Face gives them, int32 [N]; None without VGG-Face.
+  """
+
+  pictures: np.ndarray
+  identity: np.ndarray
+  logits: np.ndarray
+  features: np.ndarray
+  described: Described | None = None
+  named: np.ndarray | None = None
+
+  def __len__(self) -> int:
+    return len(self.identity)
+
+  def __getitem__(self, chosen: np.ndarray) -> "Faces":
+    return Faces(
+      self.pictures[chosen],
+      self.identity[chosen],
+      self.logits[chosen],
+      self.features[chosen],
+      self.described and self.described[chosen],
+      None if self.named is None else self.named[chosen],
+    )
+
+  @property
+  def by_dlib(self) -> Described:
+    """What dlib makes of them.
+
+    Raises:
+      ValueError: They were described without dlib.
+    """
+    if self.described is None:
+      raise ValueError("these faces were described without dlib")
+    return self.described
+
+  def people(self, least: int) -> np.ndarray:
+    """Returns the labels with at least `least` faces."""
+    return np.flatnonzero(np.bincount(self.identity) >= least)
+
+
+def describe_faces(
+  pictures: np.ndarray,
+  identity: np.ndarray,
+  classify: Classify,
+  describe: Describe | None = None,
+  name: Name | None = None,
+  title: str = "",
+) -> Faces:
+  """Returns pictures with what classifiers and dlib make of them.
+
+  Args:
+    pictures: uint8 [N, S, S, 3].
+    identity: Labels of whom they show or should show, int32 [N].
+    classify: The identity classifier of the dataset.
+    describe: dlib; None to go without.
+    name: VGG-Face; None to go without.
+    title: Title of the progress bars.
+  """
+  described = describe(pictures, title) if describe else None
+  named = name(pictures, f"{title}, VGG-Face") if name else None
+  return Faces(pictures, identity, *classify(pictures), described, named)
+
+
+def spread_evenly(indices: np.ndarray, count: int) -> np.ndarray:
+  """Returns up to `count` of the indices, spread evenly."""
+  return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]

@@ -1,0 +1,142 @@
+"""Snapshots: what a run generates after some steps, measured and laid out in a grid."""
+
+import dataclasses
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from wav2pix_jax import data
+from wav2pix_jax.common import images
+from wav2pix_jax.metrics.catalogue import METRICS
+from wav2pix_jax.metrics.faces import Faces, describe_faces
+from wav2pix_jax.metrics.identity_classifier import Classify
+from wav2pix_jax.metrics.metric import Result, compute
+from wav2pix_jax.models.generator import Generator
+from wav2pix_jax.sampler import BATCH, Sampler, sampling_keys
+from wav2pix_jax.train_state import GanState
+
+GRID_COLUMNS, GRID_BANDS = 8, 2
+DRAWS = 2  # samples of each chunk
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+  """What a run generated from one split's speech.
+
+  Attributes:
+    figures: Values by name, `<name of the snapshots>/<metric>`.
+    grid: uint8 [H, W, 3]: bands of real faces, of faces sampled as `--mode=sample` does, and where
+      these come from averaged weights, of faces sampled with the last weights.
+    warnings: What is wrong with the faces, a sentence each.
+  """
+
+  figures: dict[str, float]
+  grid: np.ndarray
+  warnings: list[str]
+
+
+class SnapshotTaker:
+  """Takes snapshots of a run on a fixed set of chunks, always with the same keys.
+
+  The figures are the metrics without dlib, the mean difference to the real faces (`l1`), and how
+  often the auxiliary classifier names the speaker (`classifier_accuracy`).
+  """
+
+  def __init__(
+    self,
+    name: str,
+    records: data.Records,
+    split: str,
+    count: int,
+    reference: Faces,
+    classify: Classify,
+    generator: Generator,
+    config: ConfigDict,
+    speakers: list[str],
+  ):
+    """Chooses the chunks.
+
+    Args:
+      name: The first part of the figures' names.
+      records: The records of the split.
+      split: The split's name in labels.
+      count: Number of chunks, spread evenly over the records.
+      reference: Real training faces.
+      classify: The identity classifier.
+      generator: The run's generator.
+      config: The run's config.
+      speakers: The names of the labels.
+    """
+    chosen = records.spread(count)
+    self._name, self._split = name, split
+    self._generator, self._config, self._speakers = generator, config, speakers
+    self._windows = records.centred_windows(chosen, config.dataset.window_samples)
+    self._real = describe_faces(records.faces[chosen], records.identity[chosen], classify)
+    self._reference, self._classify = reference, classify
+    order = np.arange(len(chosen))
+    self._keys = [
+      sampling_keys(config.seed, name, order, np.full(len(order), draw)) for draw in range(DRAWS)
+    ]
+
+  def __call__(self, state: GanState) -> Snapshot:
+    """Returns a snapshot of a state."""
+    sampler = self._sampler(state.sampling_variables)
+    draws = []
+    for keys in self._keys:
+      faces, logits = sampler.sample(self._windows, keys)
+      draws.append(describe_faces(faces, self._real.identity, self._classify))
+    results = compute(METRICS, draws, self._real, self._reference)
+    real, generated = self._real.pictures, draws[-1].pictures
+    figures = {name: result.value for name, result in results.items()} | {
+      "l1": float(np.abs(images.to_float(generated) - images.to_float(real)).mean()),
+      "classifier_accuracy": float((logits.argmax(-1) == self._real.identity).mean()),
+    }
+    figures = {f"{self._name}/{name}": value for name, value in figures.items()}
+    return Snapshot(figures, self._grid(state, generated), _warnings(results))
+
+  def _sampler(self, variables: dict) -> Sampler:
+    return Sampler(self._config, self._speakers, self._generator, variables)
+
+  def _grid(self, state: GanState, generated: np.ndarray) -> np.ndarray:
+    real, labels = self._real.pictures, self._real.identity
+    picked = np.linspace(0, len(real) - 1, GRID_COLUMNS * GRID_BANDS).round().astype(int)
+    rows = {"real": real, "averaged weights" if state.ema else "generated": generated}
+    rows = {title: row[picked] for title, row in rows.items()}
+    if state.ema:
+      padded = np.resize(picked, min(BATCH, len(real)))  # the shape that is compiled already
+      keys = jax.numpy.take(self._keys[-1], padded, axis=0)
+      faces, _ = self._sampler(state.generator.variables).sample(self._windows[padded], keys)
+      rows["last weights"] = faces[: len(picked)]
+    pictures, titles = [], []
+    for band in np.array_split(np.arange(len(picked)), GRID_BANDS):
+      who = ", ".join(sorted({self._speakers[label] for label in labels[picked[band]]}))
+      for title, row in rows.items():
+        pictures.append(list(row[band]))
+        titles.append(f"{who}: {title}, {self._split} speech")
+    return images.grid(pictures, titles)
+
+
+def _warnings(results: dict[str, Result]) -> list[str]:
+  """Returns what is wrong with a run's faces, a sentence each; empty where nothing is."""
+  found = []
+  contrast = results["contrast"].value
+  if contrast < 0.3:
+    found.append(
+      f"the faces are gray: they have {contrast:.2f} of the contrast of real ones. Try batch norm "
+      "in the generator (model.generator_batch_norm), or a lower optimizer.lr_d."
+    )
+  diversity = results.get("spread_of_chunks")
+  if diversity and diversity.value < 0.1:
+    found.append(
+      f"the faces have collapsed: those of a speaker differ {diversity.value:.2f} times as much as "
+      "real ones. Try loss.energy_score with dropout on the embedding (model.dropout_embedding)."
+    )
+  accuracy = results["identity_accuracy"]
+  if accuracy.value < accuracy.baseline + 0.25 * (accuracy.real - accuracy.baseline):
+    found.append(
+      f"the faces ignore the speech: {accuracy.value:.0%} show the right person, and always "
+      f"generating the same one would give {accuracy.baseline:.0%}. If classifier_accuracy is low "
+      "too, the speech cannot be distinguished; otherwise try a higher loss.l1."
+    )
+  return found

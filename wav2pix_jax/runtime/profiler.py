@@ -1,0 +1,54 @@
+"""A profile of some training steps, for TensorBoard or Perfetto."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import jax
+
+SKIPPED = 20  # steps before the profile begins: they compile and warm up
+
+
+class Profile(Protocol):
+  """Counts the steps of a run, and profiles some of them."""
+
+  def __call__(self, done: Any) -> None:
+    """Counts a step; `done` are arrays that it computed."""
+
+
+@contextmanager
+def profile(folder: Path, steps: int) -> Iterator[Profile]:
+  """Yields a function to call after each step, which profiles `steps` of them after the first 20.
+
+  The trace is written into `folder`, also when the run ends earlier. TensorBoard's profile plugin
+  opens the folder, and https://ui.perfetto.dev the file `perfetto_trace.json.gz` in it.
+
+  Args:
+    folder: The directory for the trace.
+    steps: Number of steps; 0 for no profile.
+  """
+  count, running = 0, False
+
+  def stop(done: Any) -> None:
+    nonlocal running
+    jax.block_until_ready(done)
+    jax.profiler.stop_trace()
+    running = False
+    print(f"The profile of {count - SKIPPED} steps is in {folder}.")
+
+  def after_step(done: Any) -> None:
+    nonlocal count, running
+    count += 1
+    if steps and count == SKIPPED:
+      jax.block_until_ready(done)
+      jax.profiler.start_trace(str(folder), create_perfetto_trace=True)
+      running = True
+    elif running and count == SKIPPED + steps:
+      stop(done)
+
+  try:
+    yield after_step
+  finally:
+    if running:
+      stop(None)
