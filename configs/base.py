@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
   dataset.audio_steps = ("peak", "pre_emphasis")  # release; the paper names the reverse order
   dataset.distort = False  # ours, for `youtubers`: speech as other microphones have it
   dataset.flip = False  # neither paper nor release mirrors faces
-  dataset.on_device = True  # ours: records lie on the devices, which make batches; else Grain does
+  dataset.on_device = False  # ours: where windows and faces are gathered; the batches are the same
 
   dataset.synthetic = synthetic = ConfigDict()
   synthetic.identities = 10  # paper: 10

@@ -152,12 +152,13 @@ flags.DEFINE_string("vgg_face", None, "evaluate: vgg_face.mat, for the paper's i
 flags.DEFINE_multi_string("compare", [], "figures: a workdir of another run; may be repeated.")
 flags.DEFINE_string("generator", None, "import: .npz, .safetensors, or with PyTorch .pth.")
 flags.DEFINE_string("discriminator", None, "import: as --generator.")
-FLAGS.set_default("verbosity", logging.ERROR)  # of libraries; --verbosity=0 shows all they say
 
 
 def run(argv: list[str]) -> None:
   """Does what --mode says; a `UserError` becomes one line and exit status 2."""
   signal.signal(signal.SIGTERM, _interrupt)  # training replaces it with its own handler
+  if not FLAGS["verbosity"].present:
+    logging.set_verbosity(logging.ERROR)  # of libraries, which report their progress otherwise
   try:
     if argv[1:]:
       raise UserError(f"unexpected argument {argv[1]!r}; flags begin with --, see --help.")

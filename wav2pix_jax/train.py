@@ -4,7 +4,6 @@ import contextlib
 import functools
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,7 +14,6 @@ from wav2pix_jax import data, metrics, models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, writing
-from wav2pix_jax.data import on_device
 from wav2pix_jax.metrics.identity_classifier import load_classifier
 from wav2pix_jax.metrics.snapshot import SnapshotTaker
 from wav2pix_jax.runtime import checkpoint, distributed, history, metric_writer, run_config
@@ -85,7 +83,15 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   root_key = jax.random.key(config.seed)
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(create_state, config, networks, init_key)
-  step_on_devices, constants, train_batches = _fed_step(config, records, root_key)
+  feed = data.Feed(records, config)
+
+  def step_of_fed(state, fed, constants):
+    key, resident = constants
+    batch = feed.batch(fed, resident)
+    return train_step(state, batch, key, config=config, axis_name=distributed.AXIS)
+
+  step_on_devices = distributed.pmapped(step_of_fed)
+  constants = distributed.replicate((root_key, feed.resident))
   classify = load_classifier(builder, config.image_size)
   chosen = records.spread(REFERENCE)
   reference = metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify)
@@ -114,7 +120,8 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
     distributed.in_first(lambda: history.record_start(workdir, start))
     _print_overview(state, records, held_out, split, speakers)
     log = stack.enter_context(TrainingLog(workdir, start, config))
-    batches = log.timed(train_batches(start))
+    share = distributed.process_batch_size(config.batch_size)
+    batches = log.timed(feed.batches(share, jax.process_index(), jax.process_count(), start))
     after_step = stack.enter_context(profile(workdir / "profile", profile_steps))
 
     figures: dict[str, float] = {}
@@ -145,28 +152,6 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   if distributed.is_first():
     _print_end(int(state.step), figures, workdir)
   return state
-
-
-def _fed_step(config: ConfigDict, records: data.Records, root_key: jax.Array) -> Any:
-  step: Any = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
-  constants: Any = root_key
-  train_batches: Any = data.train_batches
-  if config.dataset.on_device:
-    train_batches = on_device.train_batches
-    step = on_device.step_of(step, config, distributed.AXIS)
-    constants = root_key, on_device.place(records, config)
-  return (
-    distributed.pmapped(step),
-    distributed.replicate(constants),
-    lambda start: train_batches(
-      records,
-      config,
-      distributed.process_batch_size(config.batch_size),
-      jax.process_index(),
-      jax.process_count(),
-      start,
-    ),
-  )
 
 
 def _print_overview(

@@ -1,4 +1,4 @@
-"""Speech: read from any file, cut into windows, conditioned once and in order."""
+"""Speech: reading any file, cutting windows, conditioning."""
 
 import io
 import itertools
@@ -17,10 +17,6 @@ from wav2pix_jax.common.files import writing
 PRE_EMPHASIS = 0.95  # release; the paper names the filter but not its coefficient
 PEAK = "peak"
 PREEMPHASIS = "pre_emphasis"
-# What `distort` draws: how often it does, and how much.
-DISTORTED = 0.8
-DISTORTED_DECIBELS, DISTORTED_BANDS = 6, 8
-NOISE_BELOW = (5, 40)  # decibels
 
 
 def read(path: str | Path) -> np.ndarray:
@@ -89,7 +85,7 @@ def _resample(frames: Iterable[Any]) -> np.ndarray:
 
 
 def wav(speech: np.ndarray) -> bytes:
-  """A 16 kHz mono 16-bit WAV file of int16 [T]."""
+  """Returns a 16 kHz mono 16-bit WAV file of int16 [T]."""
   out = io.BytesIO()
   with wave.open(out, "wb") as file:
     file.setparams((1, 2, schema.SAMPLE_RATE, len(speech), "NONE", ""))
@@ -98,17 +94,17 @@ def wav(speech: np.ndarray) -> bytes:
 
 
 def write_wav(path: str | Path, speech: np.ndarray) -> None:
-  """`wav` into a file.
+  """Writes `wav` to a file.
 
   Raises:
-    UserError: it cannot be written.
+    UserError: It cannot be written.
   """
   with writing(path):
     Path(path).write_bytes(wav(speech))
 
 
 def cut(speech: np.ndarray, start: int, length: int) -> np.ndarray:
-  """Window [start, start + length) of speech [T], zeros where there is none: [length]."""
+  """Returns the window [start, start + length) of speech [T], zeros outside of it: [length]."""
   window = np.zeros(length, speech.dtype)
   first, last = max(start, 0), min(start + length, len(speech))
   if first < last:
@@ -117,7 +113,7 @@ def cut(speech: np.ndarray, start: int, length: int) -> np.ndarray:
 
 
 def normalise_peak(speech: np.ndarray) -> np.ndarray:
-  """Speech divided by its largest magnitude: float32 [..., T] in [-1, 1]; silence stays 0."""
+  """Divides speech by its largest magnitude: float32 [..., T] in [-1, 1]; silence stays 0."""
   xp = speech.__array_namespace__()
   speech = speech.astype(np.float32)
   peak = xp.max(xp.abs(speech), axis=-1, keepdims=True)
@@ -125,7 +121,7 @@ def normalise_peak(speech: np.ndarray) -> np.ndarray:
 
 
 def pre_emphasise(speech: np.ndarray) -> np.ndarray:
-  """y[0] = x[0], y[t] = x[t] - 0.95 x[t-1]: float32 [..., T], 1.95 times x's range (release)."""
+  """y[0] = x[0], y[t] = x[t] - 0.95 x[t-1]: float32 [..., T], 1.95 times the range (release)."""
   xp = speech.__array_namespace__()
   speech = speech.astype(np.float32)
   later = speech[..., 1:] - np.float32(PRE_EMPHASIS) * speech[..., :-1]
@@ -135,37 +131,8 @@ def pre_emphasise(speech: np.ndarray) -> np.ndarray:
 STEPS = {PEAK: normalise_peak, PREEMPHASIS: pre_emphasise}
 
 
-def distort(window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """A window as another room and microphone might have it: float32 [T], of about its loudness.
-
-  Four of five are filtered, by gains that are normal with 6 dB at eight frequencies from 50 Hz to
-  8 kHz, and get noise, from white to pink, 5 to 40 dB below the speech (ours). Silence stays
-  nearly so.
-  """
-  if rng.random() > DISTORTED:
-    return window.astype(np.float32)
-  decibels = rng.normal(0, DISTORTED_DECIBELS, DISTORTED_BANDS)
-  slope, white = rng.uniform(0, 1), rng.standard_normal(len(window))
-  return distorted(window, decibels, white, slope, rng.uniform(*NOISE_BELOW))
-
-
-def distorted(window: Any, decibels: Any, white: Any, slope: Any, below: Any) -> Any:
-  """A window, filtered and with noise: float32 [T]; of NumPy, or any library like it.
-
-  Args:
-    window: int16 or float [T].
-    decibels: of the filter, as `equalise` takes them.
-    white: standard normal [T], of which the noise is made.
-    slope: float [] of the noise: its amplitude falls as frequency^-slope.
-    below: float [], decibels by which the noise is less than the filtered speech.
-  """
-  speech = equalise(window, decibels)
-  noise = _coloured(white, slope) * speech.std()
-  return (speech + noise * 10 ** (-below / 20)).astype(np.float32)
-
-
 def equalise(speech: np.ndarray, decibels: Sequence[float] | np.ndarray) -> np.ndarray:
-  """Speech filtered by gains at frequencies of equal ratio from 50 Hz to 8 kHz: float [T]."""
+  """Filters speech with gains at frequencies of equal ratio from 50 Hz to 8 kHz: float [T]."""
   xp = speech.__array_namespace__()
   hertz = _hertz(len(speech))
   points = np.geomspace(50, schema.SAMPLE_RATE / 2, len(decibels))
@@ -173,29 +140,30 @@ def equalise(speech: np.ndarray, decibels: Sequence[float] | np.ndarray) -> np.n
   return xp.fft.irfft(xp.fft.rfft(speech) * gains, len(speech))
 
 
-def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.ndarray:
-  """Noise, amplitude falling as frequency^-slope, root mean square 1: float [length]."""
-  return _coloured(rng.standard_normal(length), slope)
-
-
-def _coloured(white: np.ndarray, slope: float) -> np.ndarray:
+def colour(white: np.ndarray, slope: float) -> np.ndarray:
+  """Filters white noise so that its amplitude falls as frequency^-slope: float [T], deviation 1."""
   fft = white.__array_namespace__().fft
   noise = fft.irfft(fft.rfft(white) * _hertz(len(white)) ** -slope, len(white))
   return noise / noise.std()
 
 
+def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.ndarray:
+  """Returns noise with an amplitude that falls as frequency^-slope: float [length], deviation 1."""
+  return colour(rng.standard_normal(length), slope)
+
+
 def _hertz(length: int) -> np.ndarray:
-  """Frequencies of a spectrum, those below 50 Hz taken for that."""
+  """Returns the frequencies of a spectrum, at least 50 Hz."""
   return np.fft.rfftfreq(length, 1 / schema.SAMPLE_RATE).clip(min=50)
 
 
 def condition(window: np.ndarray, steps: Sequence[str]) -> np.ndarray:
-  """A window as the networks hear it: [..., T] to float32 [..., T], each step once, in order.
+  """Applies the steps to a window, each once and in order, for the networks: float32 [..., T].
 
   Args:
-    window: int16 or float32 [..., T], cut, perhaps distorted, not touched otherwise; of NumPy, or
-      of any library with the array API, to which the result belongs.
-    steps: names in `STEPS`. The release divides by the peak and then pre-emphasises (range
+    window: int16 or float32 [..., T], perhaps distorted, otherwise as recorded; an array of NumPy
+      or of any library with the array API, to which the result belongs.
+    steps: Names in `STEPS`. The PyTorch release divides by the peak and then pre-emphasises (range
       +-1.95); the paper pre-emphasises first (range +-1).
   """
   for step in steps:

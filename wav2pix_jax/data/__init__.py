@@ -1,6 +1,6 @@
 """Training examples: decoded records, the plan of batches, gathering and augmentation."""
 
-from wav2pix_jax.data.data import JITTER, conditioned, refuse_one_identity, train_batches
+from wav2pix_jax.data.feed import Feed
 from wav2pix_jax.data.records import (
   CENTRED,
   UNIFORM,
