@@ -73,14 +73,14 @@ class Upsampler(nn.Module):
     # fmt: off
     x = embedding                                           # [B, E]
     if self.dropout_embedding:
-      x = layers.Dropout(self.dropout)(x, deterministic)
+      x = nn.Dropout(self.dropout)(x, deterministic)
     for i, width in enumerate(self.widths):
       convolve = ops.conv_transpose_4x4_stride_2 if i else ops.conv_transpose_4x4_from_point
       x = up(convolve, x, width, f"up{i}")                  # [B, 4 * 2**i, 4 * 2**i, width]
       if self.batch_norm:
         x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
       if i < self.dropout_layers:
-        x = layers.Dropout(self.dropout)(x, deterministic)
+        x = nn.Dropout(self.dropout)(x, deterministic)
       x = nn.relu(x)
     x = up(ops.conv_transpose_4x4_stride_2, x, 3, "rgb")
     return nn.tanh(x.astype(jnp.float32))                   # [B, S, S, 3]
