@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from wav2pix_jax.common.errors import UserError
 
@@ -35,7 +37,7 @@ def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
         f"{folder} is in use by another run; wait for its end, or name another folder."
       ) from error
     for left in (*folder.glob(f"*.{INCOMPLETE}"), *folder.glob(f"{INCOMPLETE}.*")):
-      shutil.rmtree(left) if left.is_dir() else left.unlink()
+      _remove(left)
     yield
 
 
@@ -53,18 +55,52 @@ def writing(path: str | Path) -> Iterator[None]:
     raise UserError(f"{path}: cannot be written ({reason}); make room, or name another.") from error
 
 
+@contextlib.contextmanager
+def atomically(path: Path) -> Iterator[Path]:
+  """Yields the path at which to write a file or folder that appears whole or not at all.
+
+  It is `<name>.incomplete` beside `path`. It is renamed to `path` if the block succeeds, where it
+  replaces what was there, and is removed otherwise. The parent folder is created if necessary.
+
+  Raises:
+    UserError: An OSError in the block, or in renaming.
+  """
+  incomplete = path.with_name(f"{path.name}.{INCOMPLETE}")
+  with writing(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(incomplete, ignore_errors=True)  # a folder that a killed process left
+    try:
+      yield incomplete
+      if incomplete.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+      incomplete.rename(path)
+    except BaseException:
+      _remove(incomplete)
+      raise
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
   """Writes a file that appears whole or not at all; its folder is made where it is missing.
 
   Raises:
     UserError: it cannot be written.
   """
-  incomplete = path.with_name(f"{path.name}.{INCOMPLETE}")
-  with writing(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      incomplete.write_bytes(content.encode() if isinstance(content, str) else content)
-    except OSError:
-      incomplete.unlink(missing_ok=True)
-      raise
-    incomplete.rename(path)
+  with atomically(path) as incomplete:
+    incomplete.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def fill_template(template: Path, data: Any) -> str:
+  """Returns a template with `data` as JSON in place of `/*DATA*/null`.
+
+  Every "<" is escaped, so that a name with "</script>" in it cannot end the script.
+
+  Args:
+    template: The HTML file.
+    data: Anything that `json.dumps` accepts.
+  """
+  content = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
+  return template.read_text(encoding="utf-8").replace("/*DATA*/null", content)
+
+
+def _remove(path: Path) -> None:
+  shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
