@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from data_builders.prepare import clips, curate, cut, download, on_beam
+from data_builders.prepare import curate, cut, cut_all, download, on_beam
 from wav2pix_jax.common.errors import UserError
 
 
@@ -41,11 +41,11 @@ def _download(wanted: argparse.Namespace, _: list[str]) -> int:
 
 def _clips(wanted: argparse.Namespace, beam_flags: list[str]) -> int:
   settings = cut.Settings(wanted.rate, wanted.confidence, wanted.frames)
-  run: clips.Run = clips.run_here
+  run: cut_all.Run = cut_all.run_here
   if wanted.runner:
     run = on_beam.run_on([f"--runner={wanted.runner}", *beam_flags], wanted.out)
-  reports = clips.make(wanted.videos, wanted.out, settings, run)
-  print(clips.summary(reports, wanted.out))
+  reports = cut_all.make(wanted.videos, wanted.out, settings, run)
+  print(cut_all.summary(reports, wanted.out))
   return int(any(report.problem for report in reports))
 
 

@@ -32,7 +32,7 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class VideoReport:
   """What became of a video.
 
   Attributes:
@@ -52,7 +52,7 @@ class Report:
   problem: str = ""
 
 
-def cut(video: Video, out: str, settings: Settings) -> Report:
+def cut(video: Video, out: str, settings: Settings) -> VideoReport:
   """Writes a video's clips into a folder of its own, which appears whole or not at all.
 
   A video that was cut before, as it is and with these settings, is not opened again.
@@ -62,11 +62,11 @@ def cut(video: Video, out: str, settings: Settings) -> Report:
   """
   folder = folder_of(video, out)
   if video.problem:
-    return Report(video.name, problem=video.problem)
+    return VideoReport(video.name, problem=video.problem)
   stamp = _stamp(video, settings)
   done = read_done(folder)
   if done and done["stamp"] == stamp:
-    return Report(**done["report"])
+    return VideoReport(**done["report"])
   incomplete = folder.with_name(f"{folder.name}.{INCOMPLETE}")
   with writing(folder):
     shutil.rmtree(incomplete, ignore_errors=True)
@@ -75,7 +75,7 @@ def cut(video: Video, out: str, settings: Settings) -> Report:
     try:
       report, clips = _cut(video, incomplete, settings)
     except PermissionError as error:
-      return Report(video.name, problem=f"cannot be opened ({error.strerror})")
+      return VideoReport(video.name, problem=f"cannot be opened ({error.strerror})")
     lines = [dataclasses.asdict(clip) for clip in clips]
     content = {"stamp": stamp, "report": dataclasses.asdict(report), "clips": lines}
     write_whole(incomplete / DONE, json.dumps(content))
@@ -106,7 +106,7 @@ def _stamp(video: Video, settings: Settings) -> list:
   return [found.st_size, found.st_mtime_ns, *dataclasses.astuple(settings)]
 
 
-def _cut(video: Video, folder: Path, settings: Settings) -> tuple[Report, list[manifest.Clip]]:
+def _cut(video: Video, folder: Path, settings: Settings) -> tuple[VideoReport, list[manifest.Clip]]:
   clips: list[manifest.Clip] = []
   looked_at, seconds, several, problems = 0, 0.0, 0, []
   try:
@@ -130,7 +130,7 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[Report, list[m
   except media.UnusableError as error:
     problems.append(str(error))
   problem = "; ".join(problems)
-  return Report(video.name, len(clips), looked_at, several, round(seconds, 3), problem), clips
+  return VideoReport(video.name, len(clips), looked_at, several, round(seconds, 3), problem), clips
 
 
 def wanted(contents: media.Contents, rate: float) -> set[int]:

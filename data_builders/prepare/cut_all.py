@@ -19,11 +19,11 @@ from wav2pix_jax.common.files import exclusively, write_whole
 SETTINGS = "settings.json"
 REPORT = "report.jsonl"
 
-Work = Callable[[videos.Video], cut.Report]
-Run = Callable[[Work, Sequence[videos.Video]], list[cut.Report]]
+Work = Callable[[videos.Video], cut.VideoReport]
+Run = Callable[[Work, Sequence[videos.Video]], list[cut.VideoReport]]
 
 
-def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.Report]:
+def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.VideoReport]:
   """Cuts every video of a folder, and writes `manifest.jsonl` and `report.jsonl`.
 
   Clips of videos that are no longer there are removed, as is what a killed run left.
@@ -59,7 +59,7 @@ def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.
   return reports
 
 
-def run_here(work: Work, found: Sequence[videos.Video]) -> list[cut.Report]:
+def run_here(work: Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
   """A process for each core; the bar counts bytes of video."""
   largest_first = sorted(found, key=lambda video: -video.size)
   total = sum(video.size for video in found)
@@ -76,7 +76,7 @@ def run_here(work: Work, found: Sequence[videos.Video]) -> list[cut.Report]:
   return reports
 
 
-def summary(reports: Sequence[cut.Report], out: Path) -> str:
+def summary(reports: Sequence[cut.VideoReport], out: Path) -> str:
   """What was made and what went wrong, to be read."""
   identities = Counter[str]()
   for report in reports:

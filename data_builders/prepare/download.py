@@ -52,7 +52,7 @@ class Channel:
 
 
 @dataclasses.dataclass
-class Report:
+class ChannelReport:
   """What became of a channel.
 
   Attributes:
@@ -101,7 +101,7 @@ def _is_address(url: str) -> bool:
     return False
 
 
-def download(table: Path, out: Path, at_most: int) -> list[Report]:
+def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
   """Downloads the first videos of every channel into a folder for each identity.
 
   A video that is there is not downloaded again, and half of one is gone on with. Beside each is
@@ -130,7 +130,7 @@ def download(table: Path, out: Path, at_most: int) -> list[Report]:
     videos.write_genders(out, {channel.name: channel.gender for channel in usable})
     with tqdm.tqdm(desc="Downloading", total=0, unit=" videos") as bar:
       for channel in channels:
-        report = Report(channel.name, channel.url)
+        report = ChannelReport(channel.name, channel.url)
         reports.append(report)
         if channel.problem:
           report.problems.append(channel.problem)
@@ -147,7 +147,7 @@ def download(table: Path, out: Path, at_most: int) -> list[Report]:
   return reports
 
 
-def summary(reports: Sequence[Report], out: Path) -> str:
+def summary(reports: Sequence[ChannelReport], out: Path) -> str:
   """What was downloaded and what went wrong, to be read."""
   new, before = sum(report.new for report in reports), sum(report.before for report in reports)
   lines = [f"{new:,} videos were downloaded, {before:,} were there."]
@@ -162,7 +162,7 @@ def summary(reports: Sequence[Report], out: Path) -> str:
 
 
 def _download_channel(
-  channel: Channel, out: Path, at_most: int, ffmpeg: str, report: Report, bar: tqdm.tqdm
+  channel: Channel, out: Path, at_most: int, ffmpeg: str, report: ChannelReport, bar: tqdm.tqdm
 ) -> None:
   import yt_dlp
 

@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_builders.prepare import clips, cut, videos
+from data_builders.prepare import cut, cut_all, videos
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import INCOMPLETE
 
 
-def run_on(flags: Sequence[str], out: Path) -> clips.Run:
-  """As `clips.run_here`, on a Beam runner; workers write clips, and the pipeline only reports.
+def run_on(flags: Sequence[str], out: Path) -> cut_all.Run:
+  """As `cut_all.run_here`, on a Beam runner; workers write clips, and the pipeline only reports.
 
   Args:
     flags: Beam's, `--runner=NAME` and its own.
@@ -29,7 +29,7 @@ def run_on(flags: Sequence[str], out: Path) -> clips.Run:
       "--runner takes Apache Beam; pip install -e '.[beam]', or leave --runner out."
     ) from error
 
-  def run(work: clips.Work, found: Sequence[videos.Video]) -> list[cut.Report]:
+  def run(work: cut_all.Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
     reports = out.resolve() / f"reports.{INCOMPLETE}"
     reports.mkdir()
     try:
@@ -48,6 +48,6 @@ def run_on(flags: Sequence[str], out: Path) -> clips.Run:
       raise UserError(f"{' '.join(flags)}: the pipeline failed ({reason}).") from error
     finally:
       shutil.rmtree(reports)
-    return [cut.Report(**json.loads(line)) for line in lines]
+    return [cut.VideoReport(**json.loads(line)) for line in lines]
 
   return run

@@ -19,7 +19,7 @@ CHUNK = 20  # clips that a worker makes before it hands them over
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class SyntheticClip:
   """A face and the speech around it.
 
   Attributes:
@@ -35,7 +35,7 @@ class Clip:
   pose: Pose
 
 
-def make_clip(person: Person, number: int, size: int, seed: int) -> Clip:
+def make_clip(person: Person, number: int, size: int, seed: int) -> SyntheticClip:
   """The same clip for the same arguments: another utterance, room, shirt and light for each number.
 
   Args:
@@ -50,7 +50,7 @@ def make_clip(person: Person, number: int, size: int, seed: int) -> Clip:
   view = View(size, size, scale, x, y - MIDDLE * scale)
   head = head_of(person, OVERSAMPLING * size / SIDE)
   face = head.render(pose, random_scene(rng), view, rng)
-  return Clip(number, face, voice.record(said.samples, person.microphone, rng), pose)
+  return SyntheticClip(number, face, voice.record(said.samples, person.microphone, rng), pose)
 
 
 def say(person: Person, number: int, seed: int) -> tuple[Utterance, Pose, np.random.Generator]:
@@ -64,7 +64,7 @@ def say(person: Person, number: int, seed: int) -> tuple[Utterance, Pose, np.ran
 
 def make_clips(
   wanted: Sequence[tuple[Person, int]], size: int, seed: int
-) -> Iterator[tuple[Person, Clip]]:
+) -> Iterator[tuple[Person, SyntheticClip]]:
   """Clips in the order wanted, made by as many processes as there are cores.
 
   Args:
@@ -85,5 +85,5 @@ def head_of(person: Person, scale: float) -> Head:
   return Head(person, scale)
 
 
-def _make_chunk(chunk: Sequence[tuple[Person, int]], size: int, seed: int) -> list[Clip]:
+def _make_chunk(chunk: Sequence[tuple[Person, int]], size: int, seed: int) -> list[SyntheticClip]:
   return [make_clip(person, number, size, seed) for person, number in chunk]

@@ -20,7 +20,7 @@ from wav2pix_jax.common import schema
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class RecoveredClip:
   """A distinct face with the contiguous speech around it.
 
   Attributes:
@@ -56,7 +56,7 @@ class Recovery:
     leaking: share of the published test chunks that share sound with published training chunks.
   """
 
-  clips: list[Clip]
+  clips: list[RecoveredClip]
   seconds: float
   leaking: float
 
@@ -85,7 +85,7 @@ def recover(pairs: Sequence[Pair]) -> Recovery:
     ]
     speech, offset, error = max(candidates, key=lambda found: (len(found[0]), -found[2]))
     clips.append(
-      Clip(
+      RecoveredClip(
         published_split=pair.split,
         identity=pair.identity,
         number=pair.number,
@@ -101,7 +101,7 @@ def recover(pairs: Sequence[Pair]) -> Recovery:
   return Recovery(clips, known / schema.SAMPLE_RATE, _leaking(pairs, timelines))
 
 
-def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
+def as_published(pairs: Sequence[Pair]) -> dict[str, list[RecoveredClip]]:
   """Every pair as a clip of its own, by published split; its place in its 4 s is not known.
 
   The split is the release's, so `unit` only says which pairs show the same face.
@@ -112,7 +112,7 @@ def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
   for i, pair in enumerate(pairs):
     spare = max(schema.CLIP_SAMPLES - len(pair.speech), 0)  # the chunk began somewhere in it
     published[pair.split].append(
-      Clip(
+      RecoveredClip(
         published_split=pair.split,
         identity=pair.identity,
         number=pair.number,

@@ -17,7 +17,8 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_builders import records, splits
-from data_builders.youtubers import clips, release_files
+from data_builders.youtubers import recovery, release_files
+from data_builders.youtubers.recovery import RecoveredClip
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
 
@@ -89,10 +90,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     source = self.builder_config.source or dl_manager.download(URL)
     pairs = release_files.read_pairs(Path(source))
     self.info.features[schema.IDENTITY].names = sorted({pair.identity for pair in pairs})
-    by_split = _leak_free(pairs) if self.builder_config.leak_free else clips.as_published(pairs)
+    by_split = _leak_free(pairs) if self.builder_config.leak_free else recovery.as_published(pairs)
     return {split: self._generate_examples(found) for split, found in by_split.items()}
 
-  def _generate_examples(self, found: Sequence[clips.Clip]) -> Iterator[tuple[str, dict[str, Any]]]:
+  def _generate_examples(
+    self, found: Sequence[RecoveredClip]
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Records as `schema.py` says."""
     for clip in found:
       key = f"{clip.published_split}/{clip.identity}/{clip.number}"
@@ -111,18 +114,18 @@ class Builder(tfds.core.GeneratorBasedBuilder):
       )
 
 
-def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[clips.Clip]]:
+def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[RecoveredClip]]:
   """The clips of each split, by the rule of `splits.py` on audio groups."""
   print(f"Finding which of {len(pairs):,} published chunks overlap ...")
-  recovery = clips.recover(pairs)
-  found = recovery.clips
+  recovered = recovery.recover(pairs)
+  found = recovered.clips
   units: dict[str, Counter[int]] = collections.defaultdict(Counter)
   for clip in found:
     units[clip.identity][clip.unit] += 1
   split_of = splits.assign(units)
   print(
     f"{len(pairs):,} published chunks show {len(found):,} faces in {len(split_of)} audio groups "
-    f"with {recovery.seconds:,.0f} s of distinct sound; {recovery.leaking:.1%} of the published "
+    f"with {recovered.seconds:,.0f} s of distinct sound; {recovered.leaking:.1%} of the published "
     "test chunks share sound with training chunks."
   )
   by_split = {split: [c for c in found if split_of[c.unit] == split] for split in splits.SHARES}
