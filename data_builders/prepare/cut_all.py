@@ -1,4 +1,4 @@
-"""Videos to clips: every video by `cut`, here or on Beam; then one manifest and one report."""
+"""Cuts all videos of a folder, on this machine or on Apache Beam, and writes one manifest."""
 
 import dataclasses
 import functools
@@ -26,93 +26,89 @@ Run = Callable[[Work, Sequence[videos.Video]], list[cut.VideoReport]]
 def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.VideoReport]:
   """Cuts every video of a folder, and writes `manifest.jsonl` and `report.jsonl`.
 
-  Clips of videos that are no longer there are removed, as is what a killed run left.
+  Removes the clips of videos that no longer exist, and what a killed run left behind.
 
   Args:
-    folder: with a folder of videos for each identity, and perhaps `identities.csv`.
-    out: for the clips.
-    settings: of the cut; the same as before, if `out` has clips.
-    run: `run_here`, or the same on Beam.
+    folder: The folder with one folder of videos per identity, and optionally `identities.csv`.
+    out: The folder for the clips.
+    settings: Settings of the cut. They must be those of the clips that `out` has, if any.
+    run: `run_here`, or the function that `on_beam.run_on` returns.
 
   Returns:
-    A report for each video, in order of names.
+    One report per video, sorted by name.
 
   Raises:
-    UserError: no videos, other settings than before, or `out` cannot be written.
+    UserError: There are no videos, the settings differ, or `out` cannot be written.
   """
   found = videos.find(folder)
   genders = videos.read_genders(folder)
   with exclusively(out, wait=False):
-    _settle(out, settings)
+    _check_settings(out, settings)
     work = functools.partial(cut.cut, out=str(out.resolve()), settings=settings)
     reports = sorted(run(work, found), key=lambda report: report.video)
-    _remove_all_but(out, found)
-    made: list[manifest.Clip] = []
-    for video in found:
-      done = {} if video.problem else cut.read_done(cut.folder_of(video, str(out)))
-      for line in done.get("clips", ()):
-        clip = manifest.from_json(line)
-        made.append(dataclasses.replace(clip, gender=genders.get(clip.identity, "")))
-    manifest.write(out / manifest.MANIFEST, made)
-    lines = (json.dumps(dataclasses.asdict(report)) for report in reports)
-    write_whole(out / REPORT, "".join(f"{line}\n" for line in lines))
+    usable = [video for video in found if not video.problem]
+    folders = dict.fromkeys(cut.folder_of(video, str(out)) for video in usable)
+    for done in list((out / manifest.MEDIA).rglob(cut.DONE)):
+      if done.parent not in folders:
+        shutil.rmtree(done.parent)
+    lines = [line for folder in folders for line in cut.read_done(folder).get("clips", ())]
+    clips = [manifest.from_json(line) for line in lines]
+    clips = [dataclasses.replace(clip, gender=genders.get(clip.identity, "")) for clip in clips]
+    manifest.write(out / manifest.MANIFEST, clips)
+    rows = (json.dumps(dataclasses.asdict(report)) for report in reports)
+    write_whole(out / REPORT, "".join(f"{row}\n" for row in rows))
   return reports
 
 
 def run_here(work: Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
-  """A process for each core; the bar counts bytes of video."""
-  largest_first = sorted(found, key=lambda video: -video.size)
-  total = sum(video.size for video in found)
+  """Cuts videos in one process per core, with a progress bar that counts bytes of video."""
   reports = []
   with (
     workers(len(found)) as pool,
-    tqdm.tqdm(desc="Cutting", total=total, unit="B", unit_scale=True) as bar,
+    tqdm.tqdm(
+      desc="Cutting", total=sum(video.size for video in found), unit="B", unit_scale=True
+    ) as bar,
   ):
-    begun = {pool.submit(work, video): video.size for video in largest_first}
-    for ended in as_completed(begun):
-      reports.append(ended.result())
+    largest_first = sorted(found, key=lambda video: -video.size)
+    sizes = {pool.submit(work, video): video.size for video in largest_first}
+    for done in as_completed(sizes):
+      reports.append(done.result())
       bar.set_postfix(videos=f"{len(reports)}/{len(found)}", refresh=False)
-      bar.update(begun[ended])
+      bar.update(sizes[done])
   return reports
 
 
 def summary(reports: Sequence[cut.VideoReport], out: Path) -> str:
-  """What was made and what went wrong, to be read."""
-  identities = Counter[str]()
+  """Returns a summary of what was cut and of the problems, for the terminal."""
+  identities = {report.video.split("/")[0] for report in reports}
+  total = Counter[str]()
   for report in reports:
-    identities[report.video.split("/")[0]] += report.clips
-  clips, hours = sum(identities.values()), sum(report.seconds for report in reports) / 3600
-  several = sum(report.several for report in reports)
+    total.update(clips=report.clips, searched=report.looked_at, several=report.several)
+  hours = sum(report.seconds for report in reports) / 3600
   lines = [
-    f"{len(reports):,} videos of {len(identities):,} identities, {hours:.2f} hours: {clips:,} "
-    f"clips in {sum(report.looked_at for report in reports):,} pictures looked at."
+    f"{len(reports):,} videos of {len(identities):,} identities, {hours:.2f} hours: "
+    f"{total['clips']:,} clips from {total['searched']:,} pictures that were searched for faces."
   ]
-  if several:
-    lines.append(f"{several:,} pictures have several faces; the most confident was kept.")
-  problems = [report for report in reports if report.problem]
+  if total["several"]:
+    lines.append(
+      f"{total['several']:,} pictures show several faces; the most confident one was kept."
+    )
+  problems = [f"  {report.video!r}: {report.problem}" for report in reports if report.problem]
   if problems:
-    lines.append(f"{len(problems):,} videos have problems:")
-  shown = problems[:20]
-  lines += [f"  {report.video!r}: {report.problem}" for report in shown]
-  if len(problems) > len(shown):
-    lines.append(f"  and {len(problems) - len(shown):,} more")
-  return "\n".join([*lines, f"A line for each video is in {out / REPORT}."])
+    lines += [f"{len(problems):,} videos have problems:", *problems[:20]]
+  if len(problems) > 20:
+    lines.append(f"  and {len(problems) - 20:,} more")
+  return "\n".join([*lines, f"{out / REPORT} has one line per video."])
 
 
-def _settle(out: Path, settings: cut.Settings) -> None:
-  """Raises UserError where there are clips of other settings."""
-  path, wanted = out / SETTINGS, dataclasses.asdict(settings)
+def _check_settings(out: Path, settings: cut.Settings) -> None:
+  """Writes the settings, or raises UserError if the clips have been made with other ones."""
+  path, now = out / SETTINGS, dataclasses.asdict(settings)
   if not path.exists():
-    write_whole(path, json.dumps(wanted))
+    write_whole(path, json.dumps(now))
   before = json.loads(path.read_text())
-  other = ", ".join(f"--{name}={before[name]}" for name in wanted if before[name] != wanted[name])
+  other = ", ".join(f"--{name}={before[name]}" for name in now if before[name] != now[name])
   if other:
-    raise UserError(f"{out} has clips made with {other}; keep to that, or name another --out.")
-
-
-def _remove_all_but(out: Path, found: Sequence[videos.Video]) -> None:
-  """Removes what was cut of videos that are gone."""
-  kept = {cut.folder_of(video, str(out)) for video in found if not video.problem}
-  for done in list((out / manifest.MEDIA).rglob(cut.DONE)):
-    if done.parent not in kept:
-      shutil.rmtree(done.parent)
+    raise UserError(
+      f"{out} has clips made with {other}; use the same settings, or choose another --out."
+    )
