@@ -17,22 +17,12 @@ STYLES = {
   MALE: ("short", "parted", "quiff", "buzz", "bald", "curly"),
 }
 SKINS = (
-  (244, 208, 190),
-  (236, 190, 165),
-  (226, 176, 146),
-  (214, 164, 128),
-  (190, 138, 102),
-  (158, 104, 74),
-  (128, 84, 58),
+  *((244, 208, 190), (236, 190, 165), (226, 176, 146), (214, 164, 128)),
+  *((190, 138, 102), (158, 104, 74), (128, 84, 58)),
 )
 HAIRS = (
-  (24, 18, 16),
-  (50, 34, 24),
-  (74, 44, 26),
-  (120, 76, 42),
-  (150, 64, 34),
-  (196, 150, 84),
-  (120, 116, 112),
+  *((24, 18, 16), (50, 34, 24), (74, 44, 26)),
+  *((120, 76, 42), (150, 64, 34), (196, 150, 84), (120, 116, 112)),
 )
 IRISES = ((50, 32, 22), (74, 50, 32), (92, 62, 38), (80, 120, 84), (96, 134, 168), (86, 100, 110))
 DARK_SKIN = 4  # with SKINS[DARK_SKIN:], hair and eyes have one of the three darkest colours
@@ -43,95 +33,56 @@ SPEAKERS = Path(__file__).with_name("speakers.toml")
 class Face:
   """The appearance of a face at rest.
 
-  Lengths are in units of half the width of an average face, and y points down.
-
-  Attributes:
-    skin: Colour of the skin. `hair`, `iris` and `lips` are colours, too.
-    style: Hairstyle, one of `STYLES`.
-    half_width: Half the width of the face at the eyes.
-    chin: Distance of the chin below the origin, which lies between the eyes and a little below.
-    jaw: Exponent of the lower outline. A higher value is more angular.
-    taper: Fraction by which the face is narrower at the chin.
-    eye_x: Distance of an eye's centre from the middle of the face.
-    eye_y: Height of the eyes. `brow_y`, `nose_y` and `mouth_y` are heights, too.
-    eye_width: Half the width of an eye.
-    eye_opening: Half the height of an open eye.
-    eye_tilt: Height of the outer corner of an eye above its centre.
-    brow: Half the thickness of an eyebrow.
-    brow_arch: Height of an eyebrow's arch.
-    brow_strength: Opacity of the eyebrows, 0 to 1.
-    nose_width: Width of the nose, relative to an average one. `nose_depth` and `lip_fullness` are
-      relative, too.
-    mouth_width: Half the width of the mouth.
-    beard: Opacity of the beard, 0 to 1.
-    moustache: Opacity of the moustache, 0 to 1.
-    glasses: "round", "square", or "" for no glasses.
-    makeup: Amount of make-up, 0 to 1.
-    freckles: Amount of freckles, 0 to 1.
-    age: Depth of the creases, 0 to 1.
+  Lengths and heights are in units of half the width of an average face. y points down from the
+  origin, which lies between the eyes and a little below them.
   """
 
   skin: Colour
   hair: Colour
-  style: str
-  half_width: float = 1.0
-  chin: float = 1.45
-  jaw: float = 2.3
-  taper: float = 0.15
-  eye_x: float = 0.45
+  style: str  # hairstyle, one of STYLES
+  half_width: float = 1.0  # half the width of the face at the eyes
+  chin: float = 1.45  # height of the chin
+  jaw: float = 2.3  # exponent of the lower outline; a higher value is more angular
+  taper: float = 0.15  # fraction by which the face is narrower at the chin
+  eye_x: float = 0.45  # distance of an eye's centre from the middle of the face
   eye_y: float = -0.10
-  eye_width: float = 0.225
-  eye_opening: float = 0.10
-  eye_tilt: float = 0.02
+  eye_width: float = 0.225  # half the width of an eye
+  eye_opening: float = 0.10  # half the height of an open eye
+  eye_tilt: float = 0.02  # height of the outer corner of an eye above its centre
   iris: Colour = (70, 50, 35)
-  brow: float = 0.055
+  brow: float = 0.055  # half the thickness of an eyebrow
   brow_y: float = -0.36
-  brow_arch: float = 0.06
-  brow_strength: float = 0.85
+  brow_arch: float = 0.06  # height of an eyebrow's arch
+  brow_strength: float = 0.85  # opacity of the eyebrows, 0 to 1
   nose_y: float = 0.50
-  nose_width: float = 1.0
-  nose_depth: float = 1.0
+  nose_width: float = 1.0  # relative to an average nose
+  nose_depth: float = 1.0  # relative to an average nose
   mouth_y: float = 0.86
-  mouth_width: float = 0.36
-  lip_fullness: float = 1.0
+  mouth_width: float = 0.36  # half the width of the mouth
+  lip_fullness: float = 1.0  # relative to average lips
   lips: Colour = (176, 92, 88)
-  beard: float = 0.0
-  moustache: float = 0.0
-  glasses: str = ""
-  makeup: float = 0.0
-  freckles: float = 0.0
-  age: float = 0.0
+  beard: float = 0.0  # opacity, 0 to 1
+  moustache: float = 0.0  # opacity, 0 to 1
+  glasses: str = ""  # "round", "square", or "" for none
+  makeup: float = 0.0  # amount, 0 to 1
+  freckles: float = 0.0  # amount, 0 to 1
+  age: float = 0.0  # depth of the creases, 0 to 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-  """The parameters of a voice.
+  """The parameters of a voice."""
 
-  Attributes:
-    pitch: Pitch of neutral speech, Hz.
-    liveliness: Range of the pitch due to stress and intonation, octaves.
-    tract: Factor on all formant frequencies. 1 is a vocal tract of 17 cm; shorter tracts have
-      higher formants.
-    formants: Additional factors on each of the eight lowest formants, which describe the shape of
-      this vocal tract.
-    bandwidth: Factor on the formants' bandwidths.
-    tilt: Frequency above which the glottal source falls by another 6 dB per octave, Hz.
-    breath: Amplitude of the breath noise in voiced sounds, relative to the voice.
-    roughness: Standard deviation of the pitch between frames of 5 ms, relative to its mean.
-    hiss: Factor on the frequencies of fricatives such as s and f.
-    rate: Speaking rate, syllables per second.
-  """
-
-  pitch: float
-  liveliness: float = 0.2
-  tract: float = 1.0
-  formants: tuple[float, ...] = (1.0,) * 8
-  bandwidth: float = 1.0
-  tilt: float = 5000.0
-  breath: float = 0.05
-  roughness: float = 0.01
-  hiss: float = 1.0
-  rate: float = 5.0
+  pitch: float  # Hz, of neutral speech
+  liveliness: float = 0.2  # octaves, range of the pitch due to stress and intonation
+  tract: float = 1.0  # factor on all formants; 1 is a vocal tract of 17 cm
+  formants: tuple[float, ...] = (1.0,) * 8  # further factors on the eight lowest formants
+  bandwidth: float = 1.0  # factor on the formants' bandwidths
+  tilt: float = 5000.0  # Hz, above which the glottal source falls by another 6 dB per octave
+  breath: float = 0.05  # amplitude of the breath noise in voiced sounds, relative to the voice
+  roughness: float = 0.01  # standard deviation of the pitch between 5 ms frames, over its mean
+  hiss: float = 1.0  # factor on the frequencies of fricatives such as s and f
+  rate: float = 5.0  # syllables per second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,18 +144,12 @@ def people(count: int, seed: int = 0) -> list[Person]:
 
 def random_identity(rng: np.random.Generator, gender: str) -> Person:
   """Returns a random person with the name "anonymous"."""
-  return Person(
-    name="anonymous",
-    gender=gender,
-    seed=int(rng.integers(1 << 30)),
-    face=_random_face(rng, gender == MALE),
-    voice=_random_voice(rng, gender == MALE),
-    microphone=Microphone(
-      gains=tuple(rng.normal(0, 7, 8).tolist()),
-      noise=rng.uniform(-40, -22),
-      rumble=rng.uniform(0, 1),
-    ),
-  )
+  male = gender == MALE
+  seed = int(rng.integers(1 << 30))
+  face, voice = _random_face(rng, male), _random_voice(rng, male)
+  gains = tuple(rng.normal(0, 7, 8).tolist())
+  microphone = Microphone(gains, noise=rng.uniform(-40, -22), rumble=rng.uniform(0, 1))
+  return Person("anonymous", gender, seed, face, voice, microphone)
 
 
 def _random_face(rng: np.random.Generator, male: bool) -> Face:

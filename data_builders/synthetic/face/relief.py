@@ -1,4 +1,4 @@
-"""The head as a relief: how far each point stands out towards the viewer."""
+"""Computes the relief of a head, the height of each point towards the viewer."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from data_builders.synthetic.identity import Face
 
 
 def outline(canvas: Canvas, face: Face, pose: Pose) -> np.ndarray:
-  """0 in the middle of the face, 1 at its edge: float32 [H, W]."""
+  """Returns 0 in the middle of the face and 1 at its edge: float32 [H, W]."""
   down = np.clip((canvas.y - 0.1) / (face.chin - 0.1 + JAW_DROP * pose.opening), 0, 1.3)
   across = np.abs(canvas.x) / (face.half_width * (1 - face.taper * down**1.5))
   skull = across**2.2 + np.clip((0.1 - canvas.y) / 1.76, 0, 2) ** 2.2
@@ -17,14 +17,9 @@ def outline(canvas: Canvas, face: Face, pose: Pose) -> np.ndarray:
 
 
 def relief(canvas: Canvas, face: Face, pose: Pose, edge: np.ndarray, mouth: Mouth) -> np.ndarray:
-  """A dome with sockets, brows, cheeks, a nose, lips and a chin: float32 [H, W], in units.
+  """Returns a dome with sockets, brows, cheeks, a nose, lips and a chin: float32 [H, W], in units.
 
-  Args:
-    canvas: to shape on.
-    face: whose.
-    pose: the expression.
-    edge: as from `outline`.
-    mouth: as from `mouth_of`.
+  `edge` is the result of `outline`, and `mouth` that of `mouth_of`.
   """
   z = 0.95 * np.sqrt(np.clip(1 - edge, 0, 1))
   eye_x, eye_y, nose_y, mouth_y = face.eye_x, face.eye_y, face.nose_y, face.mouth_y
