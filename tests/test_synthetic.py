@@ -252,7 +252,7 @@ def test_what_cannot_be_is_refused(tmp_path, fields, said):
 
 def test_killed_while_it_writes_and_started_again(tmp_path):
   code = (
-    "from configs import base; from wav2pix_jax import data; d = base.get_config().dataset\n"
+    "from configs import base; from wav2pix_jax.data import data; d = base.get_config().dataset\n"
     f"d.data_dir = {str(tmp_path)!r}; d.identities = 2; d.clips_per_identity = 60\n"
     "d.face_pixels = 32\n"
     "if __name__ == '__main__': data.prepare(d)\n"

@@ -141,7 +141,9 @@ def summary(curated: Curated, folder: Path) -> str:
     beyond = ", ".join(f"{name} {count:,}" for name, count in failed.most_common())
     lines.append(f"Beyond limits: {beyond}.")
   if decided:
-    lines.append(f"Decided by hand: {decided[ACCEPT]:,} accepted, {decided[REJECT]:,} rejected.")
+    lines.append(
+      f"Decided in the review: {decided[ACCEPT]:,} accepted, {decided[REJECT]:,} rejected."
+    )
   if curated.unknown:
     lines.append(
       f"{len(curated.unknown):,} decisions were ignored, as their clips are not in the manifest, "

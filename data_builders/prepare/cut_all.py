@@ -55,8 +55,7 @@ def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.
     clips = [manifest.from_json(line) for line in lines]
     clips = [dataclasses.replace(clip, gender=genders.get(clip.identity, "")) for clip in clips]
     manifest.write(out / manifest.MANIFEST, clips)
-    rows = (json.dumps(dataclasses.asdict(report)) for report in reports)
-    write_whole(out / REPORT, "".join(f"{row}\n" for row in rows))
+    manifest.write_json_lines(out / REPORT, map(dataclasses.asdict, reports))
   return reports
 
 

@@ -5,6 +5,7 @@ import datetime
 import errno
 import itertools
 import json
+import logging
 import os
 import shutil
 import unicodedata
@@ -16,6 +17,7 @@ from typing import Any
 import tqdm
 
 from data_builders.prepare import videos
+from data_builders.prepare.manifest import write_json_lines
 from data_builders.prepare.videos import GENDER, NAME
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, write_whole
@@ -140,7 +142,7 @@ def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
       for report in reports
       for problem in report.problems
     ]
-    write_whole(out / REPORT, "".join(f"{json.dumps(line)}\n" for line in lines))
+    write_json_lines(out / REPORT, lines)
     if not lines:
       shutil.rmtree(out / PARTIAL, ignore_errors=True)
   return reports
@@ -166,10 +168,15 @@ def _download_channel(
   import yt_dlp
 
   folder = out.resolve() / channel.name
+
+  def show(progress: dict[str, Any]) -> None:
+    megabytes = progress.get("downloaded_bytes", 0) / 1e6
+    bar.set_postfix_str(f"{channel.name}, {megabytes:.1f} MB")
+
   options: dict[str, Any] = {
     "color": "never",
     "format": FORMAT,
-    "logger": _Silent(),
+    "logger": logging.Logger("yt-dlp", logging.CRITICAL + 1),  # errors are raised, too
     "noprogress": True,
     "fragment_retries": 10,
     "retries": 10,
@@ -183,7 +190,7 @@ def _download_channel(
     "paths": {"home": str(folder), "temp": str(out.resolve() / PARTIAL / channel.name)},
     "match_filter": lambda info, *, incomplete=False: "there" if _is_there(folder, info) else None,
     "playlistend": 1,
-    "progress_hooks": [lambda of: bar.set_postfix_str(f"{channel.name}, {_megabytes(of)}")],
+    "progress_hooks": [show],
   }
   try:
     listing = options | {"extract_flat": "in_playlist", "playlistend": at_most}
@@ -253,19 +260,6 @@ def _is_there(folder: Path, info: dict[str, Any]) -> bool:
   )
 
 
-def _megabytes(of: dict[str, Any]) -> str:
-  return f"{of.get('downloaded_bytes', 0) / 1e6:.1f} MB"
-
-
 def _reason(error: Exception) -> str:
   """Returns yt-dlp's message in one line."""
   return " ".join(str(error).removeprefix("ERROR:").split())
-
-
-class _Silent:
-  """A logger for yt-dlp that drops its messages. Errors are also raised."""
-
-  def debug(self, message: str) -> None:
-    """Does nothing."""
-
-  info = warning = error = debug

@@ -56,7 +56,16 @@ def write(path: Path, clips: Iterable[Clip]) -> None:
   Raises:
     UserError: It cannot be written.
   """
-  write_whole(path, "".join(f"{json.dumps(dataclasses.asdict(clip))}\n" for clip in clips))
+  write_json_lines(path, map(dataclasses.asdict, clips))
+
+
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+  """Writes a file with one JSON object per line, whole or not at all.
+
+  Raises:
+    UserError: It cannot be written.
+  """
+  write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def read(path: Path) -> list[Clip]:

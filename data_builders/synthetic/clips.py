@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -69,18 +70,13 @@ def make_clips(
 
   `size` and `seed` are those of `make_clip`.
   """
-  chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
-  work = functools.partial(_make_chunk, size=size, seed=seed)
-  with workers(len(chunks)) as pool:
-    for chunk, clips in zip(chunks, pool.map(work, chunks), strict=True):
-      yield from zip((person for person, _ in chunk), clips, strict=True)
+  speakers, numbers = [person for person, _ in wanted], [number for _, number in wanted]
+  work = functools.partial(make_clip, size=size, seed=seed)
+  with workers(math.ceil(len(wanted) / CHUNK)) as pool:
+    yield from zip(speakers, pool.map(work, speakers, numbers, chunksize=CHUNK), strict=True)
 
 
 @functools.lru_cache(maxsize=4)
 def head_of(person: Person, scale: float) -> Head:
   """Returns a person's head, which is cached for the next clips."""
   return Head(person, scale)
-
-
-def _make_chunk(chunk: Sequence[tuple[Person, int]], size: int, seed: int) -> list[SyntheticClip]:
-  return [make_clip(person, number, size, seed) for person, number in chunk]

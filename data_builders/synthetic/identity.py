@@ -92,36 +92,20 @@ class Microphone:
   The ten fixed speakers' microphones each raise or lower five frequencies, and differ as much as
   such responses can. A network that reads raw samples learns the microphones long before it learns
   the voices (measured).
-
-  Attributes:
-    gains: Gains at eight frequencies, spaced geometrically from 50 Hz to 8 kHz, dB.
-    noise: Level of the noise relative to the speech, dB.
-    rumble: Exponent with which the noise's amplitude falls with frequency. 0 is white
-      noise, 0.5 pink and 1 brown.
   """
 
-  gains: tuple[float, ...] = (0.0,) * 8
-  noise: float = -40.0
-  rumble: float = 0.5
+  gains: tuple[float, ...] = (0.0,) * 8  # dB, at geometric steps from 50 Hz to 8 kHz
+  noise: float = -40.0  # dB, level of the noise relative to the speech
+  rumble: float = 0.5  # exponent of its fall with frequency; 0 is white noise, 0.5 pink
 
 
 @dataclasses.dataclass(frozen=True)
 class Person:
-  """A synthetic speaker.
+  """A synthetic speaker."""
 
-  Attributes:
-    name: Name, unique within a dataset.
-    gender: FEMALE or MALE.
-    seed: Seed of the details that have no field, such as strands of hair, pores and freckles. They
-      differ between resolutions.
-    face: The face.
-    voice: The voice.
-    microphone: The microphone with which all clips of this person are recorded.
-  """
-
-  name: str
-  gender: str
-  seed: int
+  name: str  # unique within a dataset
+  gender: str  # FEMALE or MALE
+  seed: int  # of details without a field, such as hair strands, which differ between resolutions
   face: Face
   voice: Voice
   microphone: Microphone

@@ -74,23 +74,14 @@ BREATH = Phone(None, 0.0, 0.03, 1800, 1200, 0.2, 0.0, (0.15, 0.25))
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-  """Speech and the movements of the speaker's face, in F = T / FRAME frames at FRAME_RATE.
+  """Speech and the movements of the speaker's face, in F = T / FRAME frames at FRAME_RATE."""
 
-  Attributes:
-    samples: Speech close to the lips, float32 [T] at 16 kHz, with root mean square LEVEL.
-    opening: Opening of the mouth, float32 [F], 0 to about 1.
-    spread: Spread of the lips, float32 [F], -1 to 1.
-    stress: Stress of the syllable, float32 [F], 0 to 1.
-    pitch: Pitch where the sound is voiced, float32 [F], Hz.
-    mood: Mood, float32 [F], about -1 to 1.
-  """
-
-  samples: np.ndarray
-  opening: np.ndarray
-  spread: np.ndarray
-  stress: np.ndarray
-  pitch: np.ndarray
-  mood: np.ndarray
+  samples: np.ndarray  # float32 [T] at 16 kHz, close to the lips, with root mean square LEVEL
+  opening: np.ndarray  # of the mouth, float32 [F], 0 to about 1
+  spread: np.ndarray  # of the lips, float32 [F], -1 to 1
+  stress: np.ndarray  # float32 [F], 0 to 1
+  pitch: np.ndarray  # float32 [F], Hz, where the sound is voiced
+  mood: np.ndarray  # float32 [F], about -1 to 1
 
 
 @dataclasses.dataclass(frozen=True)

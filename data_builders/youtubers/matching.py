@@ -91,8 +91,7 @@ def _overlaps(pieces: Sequence[np.ndarray]) -> np.ndarray:
   hashes, owners, positions = hashes[order], owners[order], positions[order]
   pairs = np.flatnonzero((hashes[1:] == hashes[:-1]) & (owners[1:] != owners[:-1]))
   proposed = np.unique(
-    np.stack([owners[pairs], owners[pairs + 1], positions[pairs] - positions[pairs + 1]], 1),
-    axis=0,
+    np.stack([owners[pairs], owners[pairs + 1], positions[pairs] - positions[pairs + 1]], 1), axis=0
   ).reshape(-1, 3)
   lengths = np.array([len(piece) for piece in pieces])
   a, b, shift = proposed.T

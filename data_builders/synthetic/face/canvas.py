@@ -61,6 +61,11 @@ def turned(x, y, angle: float):
   return x * cos + y * sin, y * cos - x * sin
 
 
+def moved(field: np.ndarray, x: float, y: float) -> np.ndarray:
+  """Returns a field moved by some pixels, with zeros beyond its edge."""
+  return cv2.warpAffine(field, np.array([[1, 0, x], [0, 1, y]], np.float32), field.shape[::-1])
+
+
 def superellipse(x, y, half_width: float, half_height: float, power: float = 2.0):
   """Returns the approximate distance from the edge of a superellipse around 0, negative inside."""
   q = np.abs(x / half_width) ** power + np.abs(y / half_height) ** power

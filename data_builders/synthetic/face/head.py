@@ -12,6 +12,7 @@ from data_builders.synthetic.face.canvas import (
   Canvas,
   blend,
   linear,
+  moved,
   shade,
   superellipse,
   turned,
@@ -71,10 +72,7 @@ class Head:
     picture = _over(picture, torso)
     head = self._turned(layer, depth, pose, x, y)
     sigma = 0.10 * view.scale
-    shadow = cv2.GaussianBlur(head[..., 3], (0, 0), sigma)
-    shadow = cv2.warpAffine(
-      shadow, np.array([[1, 0, 0], [0, 1, sigma]], np.float32), shadow.shape[::-1]
-    )
+    shadow = moved(cv2.GaussianBlur(head[..., 3], (0, 0), sigma), 0, sigma)
     shade(picture, 0.35 * shadow * torso[..., 3])
     picture = np.sqrt(np.clip(_over(picture, head), 0, 1))
     picture += NOISE * rng.standard_normal(picture.shape, np.float32)

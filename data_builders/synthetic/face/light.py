@@ -5,7 +5,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from data_builders.synthetic.face.canvas import Canvas, turned
+from data_builders.synthetic.face.canvas import Canvas, moved, turned
 from data_builders.synthetic.face.pose import Pose, Scene
 
 WRAP = np.array([0.42, 0.22, 0.16], np.float32)  # light that scatters under the skin
@@ -15,19 +15,12 @@ LAMP = np.array([1.04, 1.0, 0.95], np.float32)
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-  """The light on every point of a relief.
+  """The light on every point of a relief."""
 
-  Attributes:
-    diffuse: Light that is multiplied by the albedo, float32 [H, W, 3].
-    specular: Light that is added, float32 [H, W].
-    direction: Unit vector to the lamp in the head's coordinates.
-    facing: Cosine of the angle between the surface's normal and the lamp, float32 [H, W].
-  """
-
-  diffuse: np.ndarray
-  specular: np.ndarray
-  direction: tuple[float, float, float]
-  facing: np.ndarray
+  diffuse: np.ndarray  # float32 [H, W, 3], to be multiplied by the albedo
+  specular: np.ndarray  # float32 [H, W], to be added
+  direction: tuple[float, float, float]  # unit vector to the lamp in the head's coordinates
+  facing: np.ndarray  # float32 [H, W], cosine of the angle between surface normal and lamp
 
 
 def light_on(
@@ -35,13 +28,8 @@ def light_on(
 ) -> Light:
   """Returns the light of a lamp and of the room, with short shadows of nose, brows and hair.
 
-  Args:
-    canvas: The canvas.
-    z: The relief, float32 [H, W].
-    pores: Noise that roughens it, float32 [H, W].
-    hair: Opacity of the hair in front of the face, float32 [H, W].
-    pose: The orientation of the head, with which the lamp does not turn.
-    scene: The position of the lamp.
+  `z` is the relief, `pores` noise that roughens it, and `hair` the opacity of the hair in front of
+  the face, each float32 [H, W]. The lamp does not turn with the head.
   """
   scale = canvas.scale
   smooth = canvas.blur(z, 0.018)
@@ -82,15 +70,10 @@ def _shadow(canvas: Canvas, z: np.ndarray, lx: float, ly: float, lz: float) -> n
   shadow = np.zeros_like(z)
   for reach in (0.06, 0.12, 0.20, 0.30):
     step = -reach * canvas.scale / max(lz, 0.3)
-    moved = _moved(z, lx * step, ly * step)
-    shadow = np.maximum(shadow, np.clip((moved - z - reach) * 9, 0, 1))
+    towards_lamp = moved(z, lx * step, ly * step)
+    shadow = np.maximum(shadow, np.clip((towards_lamp - z - reach) * 9, 0, 1))
   return canvas.blur(shadow, 0.03)
 
 
 def _hair_shadow(canvas: Canvas, hair: np.ndarray, lx: float) -> np.ndarray:
-  return canvas.blur(_moved(hair, -0.10 * lx * canvas.scale, 0.07 * canvas.scale), 0.05)
-
-
-def _moved(field: np.ndarray, x: float, y: float) -> np.ndarray:
-  """Returns a field moved by some pixels, with zeros beyond its edge."""
-  return cv2.warpAffine(field, np.array([[1, 0, x], [0, 1, y]], np.float32), field.shape[::-1])
+  return canvas.blur(moved(hair, -0.10 * lx * canvas.scale, 0.07 * canvas.scale), 0.05)

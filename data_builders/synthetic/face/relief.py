@@ -24,6 +24,7 @@ def relief(canvas: Canvas, face: Face, pose: Pose, edge: np.ndarray, mouth: Mout
   z = 0.95 * np.sqrt(np.clip(1 - edge, 0, 1))
   eye_x, eye_y, nose_y, mouth_y = face.eye_x, face.eye_y, face.nose_y, face.mouth_y
   smile, drop = max(pose.smile, 0.0), JAW_DROP * pose.opening
+  fold = -0.022 - 0.03 * smile - 0.03 * face.age
   for side in (-1, 1):
     for x, y, size, height, turn in (
       (eye_x, eye_y - 0.01, (0.25, 0.15), -0.13, 0.0),  # socket
@@ -31,13 +32,7 @@ def relief(canvas: Canvas, face: Face, pose: Pose, edge: np.ndarray, mouth: Mout
       (0.62, 0.36, (0.24, 0.22), 0.07 + 0.05 * smile, 0.0),  # cheekbone
       (0.66, 0.95, (0.22, 0.30), -0.03, 0.0),  # hollow of the cheek
       (0.20 * face.nose_width, nose_y - 0.02, (0.085, 0.08), 0.11 * face.nose_depth, 0.0),  # ala
-      (
-        0.30 + 0.03 * smile,
-        mouth_y - 0.20,
-        (0.05, 0.17),
-        -0.022 - 0.03 * smile - 0.03 * face.age,
-        0.55,
-      ),  # fold from nose to mouth
+      (0.30 + 0.03 * smile, mouth_y - 0.20, (0.05, 0.17), fold, 0.55),  # fold from nose to mouth
       (eye_x * 0.9, eye_y + 0.21, (0.16, 0.045), -0.018 - 0.03 * face.age, 0.0),  # below the eye
       (mouth.half_width + 0.03, mouth_y - 0.09 * pose.smile, (0.04, 0.05), -0.022, 0.0),  # corner
     ):
