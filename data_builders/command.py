@@ -1,4 +1,4 @@
-"""What the command lines of this package share: argument types and exit statuses."""
+"""Argument types and exit statuses that the command lines of this package share."""
 
 import argparse
 import sys

@@ -17,7 +17,7 @@ from wav2pix_jax.common.errors import UserError
 
 @contextlib.contextmanager
 def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-  """Yields a pool of one process per core, but no more than jobs. A failing block terminates them.
+  """Yields a pool of one process per core, at most `jobs`, and terminates it if the block fails.
 
   Raises:
     UserError: A worker was killed, for example for lack of memory.

@@ -162,7 +162,7 @@ def record(speech: np.ndarray, microphone: Microphone, rng: np.random.Generator)
 
 
 def _talk(rate: float, frames: int, rng: np.random.Generator) -> list[_Said]:
-  """Returns phrases of 5 to 14 syllables with pauses between them, of at least so many frames."""
+  """Returns phrases of 5 to 14 syllables and pauses that last at least `frames` frames."""
 
   def say(phone: Phone, slow: float, effort: float, stress: float, progress: float) -> _Said:
     seconds = rng.uniform(*phone.seconds) * slow
@@ -208,7 +208,7 @@ def _syllable(rng: np.random.Generator) -> list[Phone]:
 
 
 def _formants(phones: list[Phone]) -> np.ndarray:
-  """Returns the formants of phones, float32 [P, 3], Hz. Those without have those of the next."""
+  """Returns the formants of phones, float32 [P, 3], Hz. None is replaced by the next."""
   found = []
   following = VOWELS["e"].formants
   for phone in reversed(phones):

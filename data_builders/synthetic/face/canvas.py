@@ -48,7 +48,7 @@ class Canvas:
     field[part] += height * np.exp(-0.5 * ((x / size[0]) ** 2 + (y / size[1]) ** 2))
 
   def noise(self, rng: np.random.Generator, width: float, height: float | None = None):
-    """Returns Gaussian noise, blurred by some units, with deviation 1: float32 [H, W]."""
+    """Returns blurred Gaussian noise with standard deviation 1: float32 [H, W]."""
     sigma_x, sigma_y = (max(s * self.scale, 0.3) for s in (width, height or width))
     field = rng.standard_normal(self.x.shape, np.float32)
     field = cv2.GaussianBlur(field, (0, 0), sigma_x, sigmaY=sigma_y)
