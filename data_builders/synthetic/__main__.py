@@ -35,12 +35,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
   add("--identities", type=command.count, default=10, help="number of speakers (default 10)")
   add("--videos", type=command.count, default=2, help="number of videos per speaker (default 2)")
   add("--seconds", type=seconds, default=12.0, help="length of each video (default 12)")
-  add(
-    "--fps",
-    type=rate,
-    default="25",
-    help="frames per second: 25, 30000/1001, variable, ... (default 25)",
-  )
+  add("--fps", type=rate, default="25", help="25, 30000/1001, variable or the like (default 25)")
   return parser.parse_args(arguments)
 
 
