@@ -20,7 +20,7 @@ import av
 import numpy as np
 import tqdm
 
-from data_builders.prepare import clips, cut, faces, media, videos
+from data_builders.prepare import cut, cut_all, faces, media, videos
 
 SETTINGS = cut.Settings(rate=1.0, confidence=3.0, frames=False)
 
@@ -33,7 +33,7 @@ def main() -> None:
   wanted = parser.parse_args()
   found = videos.find(wanted.videos)
   with tempfile.TemporaryDirectory() as folder:
-    reports = clips.make(wanted.videos, Path(folder), SETTINGS, one_by_one)
+    reports = cut_all.make(wanted.videos, Path(folder), SETTINGS, one_by_one)
   seconds = sum(report.seconds for report in reports)
   chosen = {video: _searched(video) for video in found}
 
@@ -48,7 +48,7 @@ def main() -> None:
 
   def whole() -> None:
     with tempfile.TemporaryDirectory() as folder:
-      clips.make(wanted.videos, Path(folder), SETTINGS, one_by_one)
+      cut_all.make(wanted.videos, Path(folder), SETTINGS, one_by_one)
 
   sides = {"every picture": every, "wanted pictures": skipping, "clips": whole}
   spent: dict[str, list[float]] = {side: [] for side in sides}
@@ -65,8 +65,8 @@ def main() -> None:
     )
 
 
-def one_by_one(work: clips.Work, found: Sequence[videos.Video]) -> list[cut.Report]:
-  """As `clips.run_here`, in this process."""
+def one_by_one(work: cut_all.Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
+  """As `cut_all.run_here`, in this process."""
   return [work(video) for video in found]
 
 

@@ -1,1 +1,1 @@
-"""Builders that turn what was published, filmed or synthesised into TFDS datasets of one schema."""
+"""Builders of TFDS datasets with one schema, from published, filmed or synthesised clips."""

@@ -1,5 +1,6 @@
 """The base class of every dataset's builder."""
 
+import io
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,3 +70,37 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
       homepage=self.HOMEPAGE,
       supervised_keys=None,
     )
+
+
+def record(
+  name: str,
+  face: bytes,
+  speech: np.ndarray,
+  identity: str,
+  unit: int,
+  offset: int = 0,
+  instant: int = schema.CLIP_SAMPLES // 2,
+  instant_error: int = 0,
+) -> tuple[str, dict[str, Any]]:
+  """Returns a record and its key. By default the speech is a whole clip around the face.
+
+  Args:
+    name: Id of the record.
+    face: JPEG file of the face.
+    speech: Speech, int16 [T].
+    identity: Name of the speaker.
+    unit: Number of the unit of the splits.
+    offset: Number of samples from the start of the clip to `speech[0]`; -1 if it is unknown.
+    instant: Index into `speech` at which the face was filmed.
+    instant_error: Largest error of `instant`, samples.
+  """
+  return name, {
+    schema.ID: name,
+    schema.FACE: io.BytesIO(face),
+    schema.SPEECH: speech,
+    schema.IDENTITY: identity,
+    schema.OFFSET: offset,
+    schema.INSTANT: instant,
+    schema.INSTANT_ERROR: instant_error,
+    schema.UNIT: unit,
+  }

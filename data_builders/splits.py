@@ -1,4 +1,4 @@
-"""Which units (audio groups, videos, utterances) train, and which are held out."""
+"""Assigns units (audio groups, videos or utterances) to the splits."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,39 +9,37 @@ SHARES = {schema.TRAIN: 0.8, schema.VALIDATION: 0.1, schema.TEST: 0.1}
 
 
 def learned(everyone: Sequence[str], unseen: Iterable[str], where: str) -> list[str]:
-  """Those of everyone who are not unseen, in the same order.
+  """Returns the names of identities that are not unseen, in the same order.
 
   Args:
-    everyone: names.
-    unseen: names of those in no split but `unseen`.
-    where: what everyone is in, for the errors.
+    everyone: Names of all identities.
+    unseen: Names of the identities that are in no split but `unseen`.
+    where: Name of the dataset, for error messages.
 
   Raises:
-    UserError: unseen people who are not there, or leave fewer than two.
+    UserError: Unseen identities do not exist, or leave fewer than two others.
   """
   if absent := set(unseen) - set(everyone):
     raise UserError(
       f"dataset.unseen: {', '.join(sorted(absent))} not in {where}, which has "
-      f"{', '.join(everyone) or 'nobody'}."
+      f"{', '.join(everyone) or 'no identities'}."
     )
   left = [name for name in everyone if name not in set(unseen)]
   if len(left) < 2:
-    raise UserError(
-      f"{where}: {len(left)} identities to learn; two at least are needed to tell apart."
-    )
+    raise UserError(f"{where}: {len(left)} identities to learn; at least two are needed.")
   return left
 
 
 def assign(units: Mapping[str, Mapping[int, int]]) -> dict[int, str]:
-  """A split for every unit, about 80/10/10 of each identity's records, by a fixed rule.
+  """Returns the split of every unit, with about 80/10/10 % of each identity's records.
 
-  An identity's units go from largest to smallest (ties: lowest number first), each to the split
-  that then lacks most records of its share. Where a split would stay empty, train gives it its
-  smallest unit, as long as train keeps one: first validation, then test. A unit of two identities
-  goes where the later of them puts it.
+  Each identity's units are assigned from largest to smallest (lowest number first among equals) to
+  the split that is then furthest below its share. If validation or test, in this order, would stay
+  empty, it gets the smallest training unit, unless that is the only one. A unit of two identities
+  is assigned by the later one.
 
   Args:
-    units: identity -> unit -> number of records.
+    units: Number of records by identity and unit.
   """
   splits: dict[int, str] = {}
   for sizes in units.values():

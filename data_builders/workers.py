@@ -1,4 +1,4 @@
-"""Processes that make clips and videos, one for each core, and end with the one that needs them."""
+"""Worker processes that make clips and videos, one per core, and end with their parent."""
 
 import contextlib
 import multiprocessing
@@ -17,14 +17,15 @@ from wav2pix_jax.common.errors import UserError
 
 @contextlib.contextmanager
 def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-  """A process for each core, if there are as many jobs; ended at once where the block fails.
+  """Yields a pool of one process per core, at most `jobs`, and terminates it if the block fails.
 
   Raises:
-    UserError: a worker was ended from outside, as for lack of memory.
+    UserError: A worker was killed, for example for lack of memory.
   """
-  # spawned, as forking a process that runs JAX can hang
+  cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+  # spawn, as forking a process that runs JAX can hang
   spawn = multiprocessing.get_context("spawn")
-  pool = ProcessPoolExecutor(max(1, min(_cores(), jobs)), spawn, _begin)
+  pool = ProcessPoolExecutor(max(1, min(cores or 1, jobs)), spawn, _begin)
   try:
     yield pool
     pool.shutdown()
@@ -34,19 +35,13 @@ def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown(cancel_futures=True)
     if isinstance(error, BrokenProcessPool):
       raise UserError(
-        "a worker process was ended, perhaps for lack of memory; free some, and start again."
+        "a worker process was killed, perhaps for lack of memory; free some, and run this again."
       ) from error
     raise
 
 
-def _cores() -> int:
-  if hasattr(os, "sched_getaffinity"):
-    return len(os.sched_getaffinity(0))
-  return os.cpu_count() or 1
-
-
 def _begin() -> None:
-  """Leaves Ctrl-C to the parent, ends when it does, and uses one core."""
+  """Makes a worker leave Ctrl-C to its parent, end with its parent, and use one core."""
   signal.signal(signal.SIGINT, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
   cv2.setNumThreads(1)

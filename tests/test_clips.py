@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from data_builders.prepare import clips, cut, manifest, media, videos
+from data_builders.prepare import cut, cut_all, manifest, media, videos
 from data_builders.prepare.__main__ import main
 from wav2pix_jax.common import audio, schema
 
@@ -24,7 +24,7 @@ HOW = cut.Settings(rate=1.0, confidence=3.0, frames=True)
 
 
 def _cut(raw, out, settings=HOW):
-  return clips.make(raw, out, settings, lambda work, found: [work(v) for v in found])
+  return cut_all.make(raw, out, settings, lambda work, found: [work(v) for v in found])
 
 
 def _check(out, shown, said, late=0.0, who=0, earlier=0.0):

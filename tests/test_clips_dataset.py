@@ -153,7 +153,7 @@ def test_mistakes_are_a_line(config, fields, said):
   [
     ({"face": "media/none.jpg"}, "face that cannot be read"),
     ({"speech": "media/none.wav"}, "no such file"),
-    ({"speech": "short.wav"}, "100 samples; a clip has 64,000"),
+    ({"speech": "short.wav"}, "100 samples; expected 64,000"),
     ({"id": f"{PEOPLE[0]}/0.mp4/1"}, "twice"),
   ],
 )

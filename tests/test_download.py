@@ -102,7 +102,7 @@ def test_channels_become_videos_with_what_is_known_of_them(server, film, tmp_pat
   raw = tmp_path / "raw"
   assert _download(_table(tmp_path, server, BOTH), raw) == 1
   said = capsys.readouterr().out
-  assert "4 videos were downloaded, 0 were there" in said
+  assert "4 videos were downloaded, 0 existed before" in said
   assert "1 problems" in said
   (line,) = (raw / "download.jsonl").read_text().splitlines()
   assert json.loads(line)["name"] == "ana"
@@ -126,7 +126,7 @@ def test_channels_become_videos_with_what_is_known_of_them(server, film, tmp_pat
   assert [path for path, _ in server.asked].count("/a1.mp4") == 2  # a look, and the video
   server.asked.clear()
   assert _download(tmp_path / "channels.csv", raw) == 1
-  assert "0 videos were downloaded, 4 were there" in capsys.readouterr().out
+  assert "0 videos were downloaded, 4 existed before" in capsys.readouterr().out
   assert [path for path, _ in server.asked].count("/a1.mp4") == 1
 
 
@@ -152,7 +152,7 @@ def test_a_video_for_a_channel_is_a_channel_of_one(server, film, tmp_path, capsy
   assert _download(table, raw) == 0
   assert (raw / "bo" / "b1.mp4").read_bytes() == film
   assert _download(table, raw) == 0
-  assert "0 videos were downloaded, 1 were there" in capsys.readouterr().out
+  assert "0 videos were downloaded, 1 existed before" in capsys.readouterr().out
 
 
 def test_a_server_that_is_busy_is_asked_again(server, film, tmp_path):
@@ -177,7 +177,7 @@ def test_a_full_disk_is_a_line_and_what_there_is_is_kept(server, tmp_path, monke
   monkeypatch.setattr("yt_dlp.YoutubeDL.process_info", full)
   assert _download(table, raw) == 2
   (error,) = capsys.readouterr().err.splitlines()[-1:]
-  assert "no space left; make room, and start again" in error
+  assert "no space left; free some, and run the command again" in error
   assert set(kept) <= set(raw.rglob("*"))
 
 
@@ -204,11 +204,11 @@ def test_bad_rows_are_lines_and_the_rest_goes_on(server, tmp_path, capsys):
     ("..", "BASE/bo.rss", "lead out"),
     ("", "BASE/bo.rss", "no name"),
     ("bo", "BASE/bo.rss", ""),
-    ("BO", "BASE/ana.rss", "'BO' is that of line 5 already"),
-    ("ftp", "ftp://127.0.0.1/x", "not an address"),
-    ("file", "file:///etc/passwd", "not an address"),
-    ("bracket", "http://[bad", "not an address"),
-    ("port", "http://127.0.0.1:x/", "not an address"),
+    ("BO", "BASE/ana.rss", "'BO' is already that of line 5"),
+    ("ftp", "ftp://127.0.0.1/x", "not a URL"),
+    ("file", "file:///etc/passwd", "not a URL"),
+    ("bracket", "http://[bad", "not a URL"),
+    ("port", "http://127.0.0.1:x/", "not a URL"),
     ("lost", "BASE/lost.rss", "404"),
     ("-dash", "BASE/bo.rss", ""),
   ]

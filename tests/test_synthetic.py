@@ -335,7 +335,7 @@ def test_a_video_that_fails_leaves_nothing(tmp_path):
 def test_the_command_writes_videos_and_goes_on_where_it_was_stopped(tmp_path, capsys):
   command = [f"--out={tmp_path}", "--identities=2", "--videos=1", "--seconds=1", "--fps=10"]
   assert main(command) == 0
-  assert "2 videos of 2 people" in capsys.readouterr().out
+  assert "2 videos of 2 speakers" in capsys.readouterr().out
   assert (tmp_path / "identities.csv").read_text() == "Name,Gender\nana,female\nbea,female\n"
   kept, lost = tmp_path / "ana" / "000.mp4", tmp_path / "bea" / "000.mp4"
   before, content = kept.stat().st_mtime_ns, lost.read_bytes()

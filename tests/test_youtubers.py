@@ -20,7 +20,7 @@ from PIL import Image
 from tensorflow_datasets.core.download.checksums import load_url_infos
 
 from data_builders import splits
-from data_builders.youtubers import clips, release_files
+from data_builders.youtubers import recovery, release_files
 from data_builders.youtubers import youtubers_dataset_builder as youtubers
 from wav2pix_jax import data
 from wav2pix_jax.common import images, schema
@@ -213,7 +213,7 @@ def test_bad_sources_are_named_and_leave_nothing(tmp_path):
 def test_no_tensorflow(released, tmp_path):
   shutil.copytree(released.folder, tmp_path / "r")
   code = (
-    "import sys; from configs import youtubers; from wav2pix_jax import data\n"
+    "import sys; from configs import youtubers; from wav2pix_jax.data import data\n"
     "c = youtubers.get_config()\n"
     f"c.dataset.source = {str(tmp_path / 'r')!r}; c.dataset.data_dir = {str(tmp_path / 'd')!r}\n"
     "b = data.prepare(c.dataset); next(data.train_batches(data.load(b, 'train', 16), c, 4))\n"
@@ -258,9 +258,9 @@ def test_one_image_at_two_instants_claims_no_certainty():
   starts = {i: i * 16_000 + 777 for i in range(16)}
   chunks = {i: [s, s + 7_000, s + 20_000, s + 33_000, s + 48_000] for i, s in starts.items()}
   pairs = [pair(i * 5 + j, b"%d" % i, s) for i, of in chunks.items() for j, s in enumerate(of)]
-  sound = {clip.face: clip for clip in clips.recover(pairs).clips}
+  sound = {clip.pair.face: clip for clip in recovery.recover(pairs).clips}
   twice = [*pairs, *(pair(900 + j, b"0", s) for j, s in enumerate(chunks[12]))]
-  spoiled = {clip.face: clip for clip in clips.recover(twice).clips}
+  spoiled = {clip.pair.face: clip for clip in recovery.recover(twice).clips}
   assert spoiled[b"0"].instant_error > 16_000
   for face in spoiled.keys() - {b"0"}:
     assert spoiled[face].instant_error == sound[face].instant_error == 0
@@ -273,8 +273,8 @@ def test_one_image_of_two_identities_is_two_records_in_one_group():
     release_files.Pair("train", who, i, b"same", small_release.speech(rng, 16_000))
     for i, who in enumerate(("ada", "bo"))
   ]
-  found = clips.recover(pairs).clips
-  assert [clip.identity for clip in found] == ["ada", "bo"]
+  found = recovery.recover(pairs).clips
+  assert [clip.pair.identity for clip in found] == ["ada", "bo"]
   assert found[0].unit == found[1].unit
 
 

@@ -1,1 +1,1 @@
-"""Clips that were cut from videos, as a dataset."""
+"""A dataset of clips that were cut from videos."""

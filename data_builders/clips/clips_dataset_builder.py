@@ -1,21 +1,19 @@
-"""TFDS builder of clips cut from videos: array_record, no TensorFlow."""
+"""TFDS builder of clips that were cut from videos, without TensorFlow."""
 
 import collections
 import dataclasses
 import hashlib
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
 from data_builders import splits
-from data_builders.builder import PairsBuilder
+from data_builders.builder import PairsBuilder, record
 from data_builders.prepare import manifest
 from data_builders.prepare.manifest import Clip
 from wav2pix_jax.common import audio, schema
@@ -26,11 +24,11 @@ CLIPS = "clips"
 
 @dataclasses.dataclass(kw_only=True)
 class ClipsConfig(tfds.core.BuilderConfig):
-  """Which clips.
+  """The clips of a dataset.
 
   Attributes:
-    source: the manifest; media lie beside it.
-    unseen: identities that are in no split but `unseen`.
+    source: The manifest. The media are beside it.
+    unseen: Names of identities that are in no split but `unseen`.
   """
 
   source: Path
@@ -38,15 +36,15 @@ class ClipsConfig(tfds.core.BuilderConfig):
 
 
 def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
-  """A config under a name that changes with the manifest: TFDS tells datasets apart by name.
+  """Returns a config whose name depends on the manifest, as TFDS identifies datasets by name.
 
   Args:
-    source: folder that `prepare clips` wrote (what `prepare curate` kept of it, if it was used),
-      or a manifest in one.
-    unseen: identities that are in no split but `unseen`.
+    source: A folder that `prepare clips` wrote, or a manifest in it. For a folder, the clips that
+      `prepare curate` kept are used, if there are any.
+    unseen: Names of identities that are in no split but `unseen`.
 
   Raises:
-    UserError: no such manifest.
+    UserError: The manifest cannot be read.
   """
   path = Path(source).expanduser().resolve()
   if path.is_dir():
@@ -56,8 +54,8 @@ def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
     content = path.read_bytes()
   except OSError as error:
     raise UserError(
-      f"dataset.source {source}: no clips that can be read ({error.strerror}); name the --out of "
-      "python -m data_builders.prepare clips."
+      f"dataset.source {source}: no clips that can be read ({error.strerror}); expected the --out "
+      "of python -m data_builders.prepare clips."
     ) from error
   without = sorted(set(unseen))
   digest = hashlib.sha256(content + json.dumps(without).encode()).hexdigest()
@@ -65,18 +63,18 @@ def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
 
 
 def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tuple[int, Clip]]]]:
-  """Who is to be learned, in the order of labels; and of each split the clips with their unit.
+  """Returns the identities to learn, in the order of labels, and each split's (unit, clip) pairs.
 
-  Units are videos, numbered in order of names, and divided by the rule of `splits.py`.
+  Units are videos, numbered in order of their names. `splits.py` assigns them to splits.
 
   Raises:
-    UserError: a manifest that cannot be read or has a clip twice, or unseen identities that are not
-      in it or leave fewer than two.
+    UserError: The manifest cannot be read or has a clip twice, or unseen identities do not exist or
+      leave fewer than two others.
   """
   clips = manifest.read(chosen.source)
   twice = [clip for clip, count in Counter(clip.id for clip in clips).items() if count > 1]
   if twice:
-    raise UserError(f"{chosen.source}: has the clip {twice[0]!r} twice; keep one of its lines.")
+    raise UserError(f"{chosen.source}: has the clip {twice[0]!r} twice; remove one of the lines.")
   everyone = sorted({clip.identity for clip in clips})
   learned = splits.learned(everyone, chosen.unseen, str(chosen.source))
   unit_of = {source: unit for unit, source in enumerate(sorted({clip.source for clip in clips}))}
@@ -94,10 +92,10 @@ def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tupl
 
 
 class Builder(PairsBuilder):
-  """Faces as the files that `prepare clips` wrote, JPEG 95 4:4:4. See `schema.py`."""
+  """Builds records from the files that `prepare clips` wrote, see `schema.py`."""
 
   VERSION = tfds.core.Version("1.1.0")
-  RELEASE_NOTES = {"1.1.0": "Who is unseen has a label, after all others."}
+  RELEASE_NOTES = {"1.1.0": "Unseen identities have labels, after all others."}
 
   @classmethod
   def check(cls, dataset: Any, image_size: int | None) -> None:
@@ -132,37 +130,22 @@ class Builder(PairsBuilder):
   def _generate_examples(
     self, split: str, found: Sequence[tuple[int, Clip]]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records as `schema.py` says.
+    """Yields records, see `schema.py`.
 
     Raises:
-      UserError: media that are missing, or not as `prepare clips` wrote them.
+      UserError: Media are missing, or not as `prepare clips` wrote them.
     """
     folder = self.builder_config.source.parent
     for unit, clip in tqdm.tqdm(found, f"Packing {split} clips", unit=" clips"):
-      yield (
-        clip.id,
-        {
-          schema.ID: clip.id,
-          schema.FACE: io.BytesIO(_face(folder / clip.face)),
-          schema.SPEECH: _speech(folder / clip.speech),
-          schema.IDENTITY: clip.identity,
-          schema.OFFSET: 0,
-          schema.INSTANT: schema.CLIP_SAMPLES // 2,
-          schema.INSTANT_ERROR: 0,
-          schema.UNIT: unit,
-        },
-      )
-
-
-def _face(path: Path) -> bytes:
-  try:
-    return path.read_bytes()
-  except OSError as error:
-    raise UserError(f"{path}: a face that cannot be read ({error.strerror}).") from error
-
-
-def _speech(path: Path) -> np.ndarray:
-  speech = audio.read(path)
-  if len(speech) != schema.CLIP_SAMPLES:
-    raise UserError(f"{path}: {len(speech):,} samples; a clip has {schema.CLIP_SAMPLES:,}.")
-  return speech
+      try:
+        face = (folder / clip.face).read_bytes()
+      except OSError as error:
+        raise UserError(
+          f"{folder / clip.face}: a face that cannot be read ({error.strerror})."
+        ) from error
+      speech = audio.read(folder / clip.speech)
+      if len(speech) != schema.CLIP_SAMPLES:
+        raise UserError(
+          f"{folder / clip.speech}: {len(speech):,} samples; expected {schema.CLIP_SAMPLES:,}."
+        )
+      yield record(clip.id, face, speech, clip.identity, unit)

@@ -1,9 +1,9 @@
-"""Which clips are kept: limits on scores reject the obvious, and decisions of a review the rest."""
+"""Selects clips by limits on their scores and by the decisions of a review."""
 
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from data_builders.prepare import likeness, manifest, review
@@ -15,9 +15,9 @@ from wav2pix_jax.common.files import exclusively, write_whole
 REVIEW = "review.html"
 ACCEPT, REJECT = "accept", "reject"
 
-# The published faces, which were chosen by hand, pass: of their seconds of speech 95% have a
-# modulation of 5.0 and speech of 0.49, of their faces 95% a sharpness of 2.6 and a frontality of
-# 0.25 (measured here on 410 seconds and 251 faces).
+# The published clips, which were chosen by hand, pass: 95% of their seconds of speech have a
+# modulation of at least 5.0 and a speech score of at least 0.49, and 95% of their faces a sharpness
+# of at least 2.6 and a frontality of at least 0.25 (we measured 410 seconds and 251 faces).
 AT_LEAST = {"speech": 0.4, "modulation": 3.5, "sharpness": 2.0, "size": 64, "frontality": 0.15}
 AT_MOST = {"silence": 0.6, "clipping": 0.01, "faces": 1, "distance": SAME_PERSON}
 LIMITS = AT_LEAST | AT_MOST
@@ -25,14 +25,14 @@ LIMITS = AT_LEAST | AT_MOST
 
 @dataclasses.dataclass(frozen=True)
 class Curated:
-  """What a curation kept, and why it did not keep the rest.
+  """The result of a curation.
 
   Attributes:
-    clips: all, with `distance` among their scores where it could be told.
-    failing: by id, the scores beyond their limits.
-    decisions: by id, `accept` or `reject`; they overrule limits.
-    unknown: ids in the decisions that are not in the manifest.
-    missing: why there are no distances; empty where there are.
+    clips: All clips, with the score `distance` if it could be computed.
+    failing: Names of the scores that are beyond their limits, by clip id.
+    decisions: "accept" or "reject" by clip id. Decisions take precedence over limits.
+    unknown: Clip ids in the decisions that are not in the manifest.
+    missing: Reason why there are no distances; empty if there are.
   """
 
   clips: list[Clip]
@@ -54,22 +54,22 @@ class Curated:
 def curate(
   folder: Path, limits: Mapping[str, float], decisions_file: Path | None, with_review: bool
 ) -> Curated:
-  """Writes `curated.jsonl`, of the clips that are kept, and perhaps the page to review all.
+  """Writes the clips that are kept to `curated.jsonl`, and optionally the review page.
 
-  Nothing is removed: the manifest and all media stay.
+  The manifest and the media stay as they are.
 
   Args:
-    folder: of the clips.
-    limits: by score, as `LIMITS`.
-    decisions_file: JSON, `{"<clip id>": "accept" | "reject"}`.
-    with_review: write `review.html` too.
+    folder: The folder of the clips.
+    limits: Limits by name of the score, as in `LIMITS`.
+    decisions_file: A JSON file, `{"<clip id>": "accept" | "reject"}`, or None.
+    with_review: Whether to write `review.html`.
 
   Raises:
-    UserError: no clips, no such decisions, or the folder cannot be written.
+    UserError: There are no clips, the decisions cannot be read, or the folder cannot be written.
   """
   clips = manifest.read(folder / manifest.MANIFEST)
   if not clips:
-    raise UserError(f"{folder}: its manifest has no clips; there is nothing to curate.")
+    raise UserError(f"{folder}: its manifest has no clips.")
   decided = read_decisions(decisions_file) if decisions_file else {}
   with exclusively(folder, wait=False):
     distances, missing = {}, ""
@@ -77,29 +77,27 @@ def curate(
       distances = likeness.distances(folder, clips)
     except UnavailableError as error:
       missing = f"no distances to other faces: {error}"
-    scored = [
-      dataclasses.replace(clip, scores=clip.scores | {"distance": distances[clip.id]})
-      if clip.id in distances
-      else clip
-      for clip in clips
-    ]
+    for i, clip in enumerate(clips):
+      if clip.id in distances:
+        scores = clip.scores | {"distance": distances[clip.id]}
+        clips[i] = dataclasses.replace(clip, scores=scores)
     known = {clip.id for clip in clips}
     curated = Curated(
-      scored,
-      {clip.id: failing(clip, limits) for clip in scored},
+      clips,
+      {clip.id: failing(clip, limits) for clip in clips},
       {clip: decision for clip, decision in decided.items() if clip in known},
       [clip for clip in decided if clip not in known],
       missing,
     )
     if with_review:
-      page = review.page(scored, curated.failing, limits, curated.decisions)
+      page = review.page(clips, curated.failing, limits, curated.decisions)
       write_whole(folder / REVIEW, page)
     manifest.write(folder / manifest.CURATED, curated.kept)
   return curated
 
 
 def failing(clip: Clip, limits: Mapping[str, float]) -> list[str]:
-  """The scores of a clip that are beyond their limits; a score that it does not have is not."""
+  """Returns the names of a clip's scores that are beyond their limits."""
   return [
     name
     for name, limit in limits.items()
@@ -109,27 +107,30 @@ def failing(clip: Clip, limits: Mapping[str, float]) -> list[str]:
 
 
 def read_decisions(path: Path) -> dict[str, str]:
-  """What a review exported.
+  """Reads the decisions that a review page exported.
 
   Raises:
-    UserError: not a JSON object of ids and `accept` or `reject`.
+    UserError: The file is not a JSON object of clip ids and "accept" or "reject".
   """
-  wanted = 'a JSON file of {"<clip id>": "accept" or "reject"}, as the review page exports it'
+  wanted = 'a JSON file of {"<clip id>": "accept" or "reject"}, as exported by the review page'
   try:
     decisions = json.loads(path.read_text())
   except (OSError, ValueError) as error:
-    raise UserError(f"--decisions={path}: cannot be read ({error}); name {wanted}.") from error
+    raise UserError(f"--decisions={path}: cannot be read ({error}); expected {wanted}.") from error
   if not isinstance(decisions, dict):
-    raise UserError(f"--decisions={path}: has a {type(decisions).__name__}; name {wanted}.")
+    raise UserError(f"--decisions={path}: has a {type(decisions).__name__}; expected {wanted}.")
   for clip, decision in decisions.items():
     if decision not in (ACCEPT, REJECT):
-      raise UserError(f"--decisions={path}: {clip!r} is {decision!r}; name {wanted}.")
+      raise UserError(f"--decisions={path}: {clip!r} is {decision!r}; expected {wanted}.")
   return decisions
 
 
 def summary(curated: Curated, folder: Path) -> str:
-  """What was kept of each identity, and what the rest failed, to be read."""
-  every, kept = _count(curated.clips), _count(curated.kept)
+  """Returns a summary of what was kept of each identity, and why not the rest."""
+  every, kept = (
+    Counter((clip.identity, clip.gender) for clip in clips)
+    for clips in (curated.clips, curated.kept)
+  )
   failed = Counter(name for names in curated.failing.values() for name in names)
   decided = Counter(curated.decisions.values())
   lines = [f"{len(curated.kept):,} of {len(curated.clips):,} clips are kept."]
@@ -140,17 +141,14 @@ def summary(curated: Curated, folder: Path) -> str:
     beyond = ", ".join(f"{name} {count:,}" for name, count in failed.most_common())
     lines.append(f"Beyond limits: {beyond}.")
   if decided:
-    lines.append(f"Decided by hand: {decided[ACCEPT]:,} accepted, {decided[REJECT]:,} rejected.")
+    lines.append(
+      f"Decided in the review: {decided[ACCEPT]:,} accepted, {decided[REJECT]:,} rejected."
+    )
   if curated.unknown:
     lines.append(
-      f"{len(curated.unknown):,} decisions are of clips that are not in the manifest, as "
-      f"{curated.unknown[0]!r}; they were left out."
+      f"{len(curated.unknown):,} decisions were ignored, as their clips are not in the manifest, "
+      f"such as {curated.unknown[0]!r}."
     )
   if curated.missing:
     lines.append(curated.missing)
-  lines.append(f"{folder / manifest.CURATED} lists them.")
-  return "\n".join(lines)
-
-
-def _count(clips: Sequence[Clip]) -> Counter[tuple[str, str]]:
-  return Counter((clip.identity, clip.gender) for clip in clips)
+  return "\n".join([*lines, f"The kept clips are listed in {folder / manifest.CURATED}."])

@@ -1,29 +1,28 @@
-"""One video to its clips: what every worker does, here or on a cluster."""
+"""Cuts one video into clips. Every worker process runs this, here or on a cluster."""
 
 import dataclasses
 import json
 import math
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
 from data_builders.prepare import faces, manifest, media, scores
 from data_builders.prepare.videos import Video
 from wav2pix_jax.common import audio, images
-from wav2pix_jax.common.files import INCOMPLETE, write_whole, writing
+from wav2pix_jax.common.files import atomically, write_whole
 
 DONE = "video.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """What clips depend on, beside the videos.
+  """The settings on which clips depend.
 
   Attributes:
-    rate: faces looked for, each second.
-    confidence: of the detector, at least.
-    frames: whether whole pictures are kept.
+    rate: Number of pictures per second that are searched for a face.
+    confidence: Least confidence of the face detector.
+    frames: Whether the whole pictures are kept, too.
   """
 
   rate: float
@@ -32,16 +31,16 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
-  """What became of a video.
+class VideoReport:
+  """The result of cutting a video.
 
   Attributes:
-    video: path below the folder of videos.
-    clips: how many it gave.
-    looked_at: pictures in which a face was looked for: those with 4 s of speech around them.
-    several: pictures with more than one face.
-    seconds: from its first picture to its last.
-    problem: why it gave fewer clips than it should; empty where all is well.
+    video: Path of the video below the folder of videos.
+    clips: Number of clips.
+    looked_at: Number of pictures that were searched for a face, with 4 s of speech around them.
+    several: Number of pictures with more than one face.
+    seconds: Time from the first picture to the last, s.
+    problem: Reason why there are fewer clips than there should be; empty if there is none.
   """
 
   video: str
@@ -52,61 +51,45 @@ class Report:
   problem: str = ""
 
 
-def cut(video: Video, out: str, settings: Settings) -> Report:
+def cut(video: Video, out: str, settings: Settings) -> VideoReport:
   """Writes a video's clips into a folder of its own, which appears whole or not at all.
 
-  A video that was cut before, as it is and with these settings, is not opened again.
+  A video that was cut before and has not changed since is not opened again.
 
   Raises:
-    UserError: the folder cannot be written.
+    UserError: The folder cannot be written.
   """
   folder = folder_of(video, out)
   if video.problem:
-    return Report(video.name, problem=video.problem)
-  stamp = _stamp(video, settings)
+    return VideoReport(video.name, problem=video.problem)
+  found = os.stat(video.path)
+  stamp = [found.st_size, found.st_mtime_ns, *dataclasses.astuple(settings)]
   done = read_done(folder)
   if done and done["stamp"] == stamp:
-    return Report(**done["report"])
-  incomplete = folder.with_name(f"{folder.name}.{INCOMPLETE}")
-  with writing(folder):
-    shutil.rmtree(incomplete, ignore_errors=True)
-    incomplete.mkdir(parents=True)
-  try:
-    try:
-      report, clips = _cut(video, incomplete, settings)
-    except PermissionError as error:
-      return Report(video.name, problem=f"cannot be opened ({error.strerror})")
+    return VideoReport(**done["report"])
+  with atomically(folder) as incomplete:
+    incomplete.mkdir()
+    report, clips = _cut(video, incomplete, settings)
     lines = [dataclasses.asdict(clip) for clip in clips]
     content = {"stamp": stamp, "report": dataclasses.asdict(report), "clips": lines}
     write_whole(incomplete / DONE, json.dumps(content))
-    with writing(folder):
-      shutil.rmtree(folder, ignore_errors=True)
-      incomplete.rename(folder)
-  finally:
-    shutil.rmtree(incomplete, ignore_errors=True)
   return report
 
 
 def folder_of(video: Video, out: str) -> Path:
-  """Where a video's clips are."""
+  """Returns the folder of a video's clips."""
   return Path(out, manifest.MEDIA, video.name)
 
 
 def read_done(folder: Path) -> dict[str, Any]:
-  """What `cut` wrote of a video; empty where it did not."""
+  """Returns what `cut` wrote about a video, or an empty dictionary if it was not cut."""
   try:
     return json.loads((folder / DONE).read_text())
   except (FileNotFoundError, NotADirectoryError):
     return {}
 
 
-def _stamp(video: Video, settings: Settings) -> list:
-  """Changes where the clips would."""
-  found = os.stat(video.path)
-  return [found.st_size, found.st_mtime_ns, *dataclasses.astuple(settings)]
-
-
-def _cut(video: Video, folder: Path, settings: Settings) -> tuple[Report, list[manifest.Clip]]:
+def _cut(video: Video, folder: Path, settings: Settings) -> tuple[VideoReport, list[manifest.Clip]]:
   clips: list[manifest.Clip] = []
   looked_at, seconds, several, problems = 0, 0.0, 0, []
   try:
@@ -129,14 +112,17 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[Report, list[m
       problems.append(f"no faces in {looked_at} pictures")
   except media.UnusableError as error:
     problems.append(str(error))
-  problem = "; ".join(problems)
-  return Report(video.name, len(clips), looked_at, several, round(seconds, 3), problem), clips
+  report = VideoReport(
+    video.name, len(clips), looked_at, several, round(seconds, 3), "; ".join(problems)
+  )
+  return report, clips
 
 
 def wanted(contents: media.Contents, rate: float) -> set[int]:
-  """When the pictures to look at are shown, in ticks.
+  """Returns the presentation timestamps of the pictures to search for faces, in ticks.
 
-  They are the first from each multiple of 1 / `rate` seconds on, if there is all speech around it.
+  They are the first pictures at or after each multiple of 1 / `rate` seconds that have complete
+  speech around them.
   """
   chosen, following = set(), -math.inf
   ticks = float(contents.tick) * rate
@@ -158,21 +144,19 @@ def _write(
   speech: media.Speech,
   settings: Settings,
 ) -> manifest.Clip:
-  """Raises UserError where it cannot."""
   name = f"{round(time * 1000):08d}"
   where = f"{manifest.MEDIA}/{video.name}/{name}"
   pixels = picture.rgb()
   cropped, heard = face.cut(pixels), speech.around(time)
   assert heard is not None
-  with writing(folder):
-    (folder / f"{name}.jpg").write_bytes(images.encode_jpeg(cropped))
-    if settings.frames:
-      (folder / f"{name}.frame.jpg").write_bytes(images.encode_jpeg(pixels))
+  (folder / f"{name}.jpg").write_bytes(images.encode_jpeg(cropped))
+  if settings.frames:
+    (folder / f"{name}.frame.jpg").write_bytes(images.encode_jpeg(pixels))
   audio.write_wav(folder / f"{name}.wav", heard)
   return manifest.Clip(
     id=f"{video.name}/{name}",
     identity=video.identity,
-    gender="",  # of `identities.csv`, which may change
+    gender="",  # filled in from `identities.csv`, which may change later
     video=video.name,
     time=round(time, 6),
     box=face.box,

@@ -1,10 +1,11 @@
-"""Channels to videos, by yt-dlp, with what is known of each beside it."""
+"""Downloads the videos of channels with yt-dlp, and writes each video's metadata beside it."""
 
 import dataclasses
 import datetime
 import errno
 import itertools
 import json
+import logging
 import os
 import shutil
 import unicodedata
@@ -16,6 +17,7 @@ from typing import Any
 import tqdm
 
 from data_builders.prepare import videos
+from data_builders.prepare.manifest import write_json_lines
 from data_builders.prepare.videos import GENDER, NAME
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, write_whole
@@ -23,26 +25,25 @@ from wav2pix_jax.common.files import exclusively, write_whole
 URL = "Channel-URL"
 COLUMNS = (NAME, GENDER, URL)  # release
 REPORT = "download.jsonl"
-PARTIAL = ".partial"  # the folder of what is being downloaded
+PARTIAL = ".partial"  # the folder of unfinished downloads
 PROVENANCE = ".info.json"
 KNOWN = (
   *("id", "webpage_url", "title", "license", "upload_date", "channel", "channel_url", "duration"),
   "extractor",
 )
-FORMAT = (
-  "bv*[height<=480]+ba/b[height<=480]/bv*+ba/b"  # lines of a picture; the least where all more
-)
+# The best format of at most 480 lines, or the best one if all have more.
+FORMAT = "bv*[height<=480]+ba/b[height<=480]/bv*+ba/b"
 
 
 @dataclasses.dataclass(frozen=True)
 class Channel:
-  """A row of the table.
+  """A row of the table of channels.
 
   Attributes:
-    name: of the identity, and of its folder.
-    gender: as the table has it.
-    url: of the channel, a playlist, a feed or a video.
-    problem: why it is left out; empty where it is not.
+    name: Name of the identity and of its folder.
+    gender: Gender of the identity, as in the table.
+    url: URL of a channel, a playlist, a feed or a video.
+    problem: Reason why the row cannot be used; empty if it can.
   """
 
   name: str
@@ -52,15 +53,15 @@ class Channel:
 
 
 @dataclasses.dataclass
-class Report:
-  """What became of a channel.
+class ChannelReport:
+  """The result of downloading a channel.
 
   Attributes:
-    name: of the identity.
-    url: of the channel.
-    new: videos that were downloaded now.
-    before: videos that were there.
-    problems: why it gave fewer than it should, a line for each video; empty where all is well.
+    name: Name of the identity.
+    url: URL of the channel.
+    new: Number of videos that were downloaded now.
+    before: Number of videos that had been downloaded before.
+    problems: One line for each video that could not be downloaded.
   """
 
   name: str
@@ -71,50 +72,50 @@ class Report:
 
 
 def read_channels(path: Path) -> list[Channel]:
-  """The rows of a table, those that cannot be used with their problem.
+  """Returns the rows of a table. Those that cannot be used have a problem.
 
   Raises:
-    UserError: no such table, or it lacks columns or rows.
+    UserError: The table cannot be read, or lacks columns or rows.
   """
   rows = videos.read_table(path, COLUMNS)
   if not rows:
-    raise UserError(f"{path}: has no channels; a line for each, as {','.join(COLUMNS)}.")
+    raise UserError(f"{path}: has no channels; expected one per line, as {','.join(COLUMNS)}.")
   channels, line_of = [], dict[str, int]()
   for line, row in enumerate(rows, 2):
     name = unicodedata.normalize("NFC", row[NAME].strip())
     url = row[URL].strip()
     problem = videos.folder_problem(name)
     if not problem and (before := line_of.setdefault(name.casefold(), line)) != line:
-      problem = f"the name {name!r} is that of line {before} already"
-    if not problem and not _is_address(url):
-      problem = f"{url!r} is not an address with http:// or https://"
+      problem = f"the name {name!r} is already that of line {before}"
+    if not problem and not _is_url(url):
+      problem = f"{url!r} is not a URL with http:// or https://"
     at = f"line {line}: {problem}" if problem else ""
     channels.append(Channel(name, row[GENDER].strip(), url, at))
   return channels
 
 
-def _is_address(url: str) -> bool:
+def _is_url(url: str) -> bool:
   try:
     parts = urllib.parse.urlsplit(url)
     return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-  except ValueError:  # of brackets and ports that cannot be
+  except ValueError:  # malformed brackets or port
     return False
 
 
-def download(table: Path, out: Path, at_most: int) -> list[Report]:
-  """Downloads the first videos of every channel into a folder for each identity.
+def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
+  """Downloads the first videos of every channel into one folder per identity.
 
-  A video that is there is not downloaded again, and half of one is gone on with. Beside each is
-  `<id>.info.json`, with `KNOWN` and the day it was downloaded. `identities.csv` tells genders, and
-  `download.jsonl` has a line for each problem.
+  Videos that exist are not downloaded again, and unfinished ones are resumed. Beside each video is
+  `<id>.info.json` with the metadata `KNOWN` and the time of the download. Genders are written to
+  `identities.csv`, and a line for each problem to `download.jsonl`.
 
   Args:
-    table: CSV with `COLUMNS`.
-    out: for the videos.
-    at_most: videos of each channel, those that are there among them.
+    table: A CSV file with `COLUMNS`.
+    out: The folder for the videos.
+    at_most: Largest number of videos per channel, including those that exist.
 
   Raises:
-    UserError: as `read_channels`; the extra `download` is not installed; or `out` cannot be
+    UserError: The table cannot be read, the extra `download` is not installed, or `out` cannot be
       written.
   """
   channels = read_channels(table)
@@ -122,7 +123,7 @@ def download(table: Path, out: Path, at_most: int) -> list[Report]:
     import imageio_ffmpeg
     import yt_dlp  # noqa: F401
   except ImportError as error:
-    raise UserError("download takes yt-dlp; pip install -e '.[download]'.") from error
+    raise UserError("download needs yt-dlp; pip install -e '.[download]'.") from error
   ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
   reports = []
   with exclusively(out, wait=False):
@@ -130,7 +131,7 @@ def download(table: Path, out: Path, at_most: int) -> list[Report]:
     videos.write_genders(out, {channel.name: channel.gender for channel in usable})
     with tqdm.tqdm(desc="Downloading", total=0, unit=" videos") as bar:
       for channel in channels:
-        report = Report(channel.name, channel.url)
+        report = ChannelReport(channel.name, channel.url)
         reports.append(report)
         if channel.problem:
           report.problems.append(channel.problem)
@@ -141,40 +142,45 @@ def download(table: Path, out: Path, at_most: int) -> list[Report]:
       for report in reports
       for problem in report.problems
     ]
-    write_whole(out / REPORT, "".join(f"{json.dumps(line)}\n" for line in lines))
+    write_json_lines(out / REPORT, lines)
     if not lines:
       shutil.rmtree(out / PARTIAL, ignore_errors=True)
   return reports
 
 
-def summary(reports: Sequence[Report], out: Path) -> str:
-  """What was downloaded and what went wrong, to be read."""
+def summary(reports: Sequence[ChannelReport], out: Path) -> str:
+  """Returns a summary of what was downloaded and of the problems, for the terminal."""
   new, before = sum(report.new for report in reports), sum(report.before for report in reports)
-  lines = [f"{new:,} videos were downloaded, {before:,} were there."]
+  lines = [f"{new:,} videos were downloaded, {before:,} existed before."]
   for report in reports:
     if report.new or report.before:
       lines.append(f"  {report.new + report.before:6,}  {report.name}")
   problems = [(report.name, problem) for report in reports for problem in report.problems]
   if problems:
-    lines.append(f"{len(problems):,} problems, in {out / REPORT} too:")
+    lines.append(f"{len(problems):,} problems, which are also listed in {out / REPORT}:")
     lines += [f"  {name!r}: {problem}" for name, problem in problems]
   return "\n".join(lines)
 
 
 def _download_channel(
-  channel: Channel, out: Path, at_most: int, ffmpeg: str, report: Report, bar: tqdm.tqdm
+  channel: Channel, out: Path, at_most: int, ffmpeg: str, report: ChannelReport, bar: tqdm.tqdm
 ) -> None:
   import yt_dlp
 
   folder = out.resolve() / channel.name
+
+  def show(progress: dict[str, Any]) -> None:
+    megabytes = progress.get("downloaded_bytes", 0) / 1e6
+    bar.set_postfix_str(f"{channel.name}, {megabytes:.1f} MB")
+
   options: dict[str, Any] = {
     "color": "never",
     "format": FORMAT,
-    "logger": _Silent(),
+    "logger": logging.Logger("yt-dlp", logging.CRITICAL + 1),  # errors are raised, too
     "noprogress": True,
     "fragment_retries": 10,
     "retries": 10,
-    "skip_unavailable_fragments": False,  # a film with holes is none
+    "skip_unavailable_fragments": False,  # a video with gaps is of no use
     "socket_timeout": 30,
   }
   getting = options | {
@@ -184,42 +190,40 @@ def _download_channel(
     "paths": {"home": str(folder), "temp": str(out.resolve() / PARTIAL / channel.name)},
     "match_filter": lambda info, *, incomplete=False: "there" if _is_there(folder, info) else None,
     "playlistend": 1,
-    "progress_hooks": [lambda of: bar.set_postfix_str(f"{channel.name}, {_megabytes(of)}")],
+    "progress_hooks": [show],
   }
   try:
     listing = options | {"extract_flat": "in_playlist", "playlistend": at_most}
     with yt_dlp.YoutubeDL(listing) as lister:
       found = lister.extract_info(channel.url, download=False)
       listed = list(itertools.islice(_listed(lister, found), at_most))
-  except Exception as error:  # yt-dlp lets through whatever an extractor or the network raises
+  except Exception as error:  # of any kind: extractors and the network raise many
     report.problems.append(_reason(error))
     return
   if not listed:
-    report.problems.append("no videos there")
+    report.problems.append("no videos found")
   bar.total += len(listed)
   with yt_dlp.YoutubeDL(getting) as getter:
     for entry in listed:
       try:
-        if _is_there(folder, entry):
-          report.before += 1
-        elif _get(getter, entry):
+        if not _is_there(folder, entry) and _get(getter, entry):
           report.new += 1
         else:
           report.before += 1
       except UserError:
         raise
-      except Exception as error:  # as above
+      except Exception as error:  # of any kind, as above
         if os.strerror(errno.ENOSPC) in str(error):
-          raise UserError(f"{out}: no space left; make room, and start again.") from error
+          raise UserError(f"{out}: no space left; free some, and run the command again.") from error
         url = entry.get("webpage_url") or entry.get("url")
         report.problems.append(f"{url}: {_reason(error)}")
       bar.update()
 
 
 def _listed(lister: Any, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
-  """The videos of a channel, as yt-dlp's entries; of YouTube's channels tab after tab.
+  """Yields yt-dlp's entries of the videos of a channel, for YouTube's channels tab by tab.
 
-  What is live or yet to come is passed over: to download it would take as long as it lasts.
+  Live and upcoming videos are skipped, as downloading them would take as long as they last.
   """
   if "entries" in found:
     for entry in found["entries"]:
@@ -231,7 +235,7 @@ def _listed(lister: Any, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _get(getter: Any, entry: dict[str, Any]) -> bool:
-  """Downloads a video and writes where it is from; whether it was not there."""
+  """Downloads a video and writes its metadata. Returns False if it existed before."""
   info = getter.process_ie_result(entry)
   (info,) = info.get("entries", [info]) or [{}]
   got = info.get("requested_downloads")
@@ -246,7 +250,7 @@ def _get(getter: Any, entry: dict[str, Any]) -> bool:
 
 
 def _is_there(folder: Path, info: dict[str, Any]) -> bool:
-  """Whether a video was downloaded whole: what is known of it is written last."""
+  """Returns whether a video is complete. Its metadata is written last."""
   from yt_dlp.utils import sanitize_filename
 
   name = sanitize_filename(str(info.get("id") or ""), is_id=True)
@@ -256,19 +260,6 @@ def _is_there(folder: Path, info: dict[str, Any]) -> bool:
   )
 
 
-def _megabytes(of: dict[str, Any]) -> str:
-  return f"{of.get('downloaded_bytes', 0) / 1e6:.1f} MB"
-
-
 def _reason(error: Exception) -> str:
-  """yt-dlp's message, in one line."""
+  """Returns yt-dlp's message in one line."""
   return " ".join(str(error).removeprefix("ERROR:").split())
-
-
-class _Silent:
-  """yt-dlp's logger: its errors are raised, too."""
-
-  def debug(self, message: str) -> None:
-    """Nothing."""
-
-  info = warning = error = debug

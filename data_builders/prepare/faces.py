@@ -1,4 +1,4 @@
-"""The most confident face of a picture, by OpenCV's Haar cascade, as in the paper (section 3)."""
+"""Finds the most confident face of a picture, by OpenCV's Haar cascade as in the paper."""
 
 import dataclasses
 import threading
@@ -8,16 +8,17 @@ import numpy as np
 
 CASCADE = "haarcascade_frontalface_default.xml"
 SMALLEST = 40  # pixels; release
+_own = threading.local()
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-  """Where a face is.
+  """The position of a face.
 
   Attributes:
-    box: left, top, width and height, pixels; square.
-    confidence: the cascade's, of its last stage; from 0 to about 10.
-    others: how many more faces the picture has, of at least the confidence asked for.
+    box: Left, top, width and height of a square, pixels.
+    confidence: Confidence of the cascade's last stage, from 0 to about 10.
+    others: Number of other faces in the picture with at least the confidence asked for.
   """
 
   box: tuple[int, int, int, int]
@@ -25,13 +26,13 @@ class Face:
   others: int
 
   def cut(self, picture: np.ndarray) -> np.ndarray:
-    """The face, [H, W, 3] -> [height, width, 3]."""
+    """Returns the face of a picture [H, W, 3]: [height, width, 3]."""
     left, top, width, height = self.box
     return picture[top : top + height, left : left + width]
 
 
 def find(gray: np.ndarray, confidence: float) -> Face | None:
-  """The most confident face of uint8 [H, W], if there is one of at least this confidence."""
+  """Returns the most confident face of uint8 [H, W], if any has at least this confidence."""
   boxes, _, confidences = _cascade().detectMultiScale3(
     gray, scaleFactor=1.1, minNeighbors=5, minSize=(SMALLEST, SMALLEST), outputRejectLevels=True
   )  # release
@@ -43,13 +44,10 @@ def find(gray: np.ndarray, confidence: float) -> Face | None:
   return Face((left, top, width, height), round(float(confidences[best]), 3), int(sure) - 1)
 
 
-_own = threading.local()
-
-
 def _cascade() -> cv2.CascadeClassifier:
-  """This thread's: a cascade keeps what it is doing, and a cluster's workers may be threads."""
+  """Returns this thread's cascade. A cascade has state, and a cluster's workers may be threads."""
   if not hasattr(_own, "cascade"):
-    cv2.setNumThreads(1)  # candidates come in one order, and cores have work of their own
+    cv2.setNumThreads(1)  # keeps the order of candidates, and every core has its own video
     path = cv2.data.haarcascades + CASCADE  # type: ignore[attr-defined]
     _own.cascade = cv2.CascadeClassifier(path)
   return _own.cascade

@@ -1,4 +1,4 @@
-"""How far each face is from the others of its identity: who does not belong."""
+"""Computes the distance of each face from the other faces of its identity, to find strangers."""
 
 import zlib
 from collections.abc import Sequence
@@ -8,21 +8,24 @@ import numpy as np
 
 from data_builders.prepare.manifest import Clip
 from wav2pix_jax.common import dlib_faces, images
-from wav2pix_jax.common.files import writing
+from wav2pix_jax.common.files import atomically
 
-KNOWN = ".embeddings"  # the folder, beside the manifest, that keeps what was computed
+KNOWN = ".embeddings"  # the folder beside the manifest that caches embeddings
 SIDE = 128  # pixels
 
 
 def distances(folder: Path, clips: Sequence[Clip]) -> dict[str, float]:
-  """By id: the median distance of a face's dlib embedding to those of its identity's others.
+  """Returns the median distance of each face's dlib embedding to its identity's other faces.
 
-  Below 0.6, dlib's own threshold, two faces are one person's. An identity of one clip has none.
-  Embeddings are kept beside the manifest, an identity at a time.
+  Below 0.6, dlib's own threshold, two faces show one person. An identity with a single clip has no
+  distance. Embeddings are cached beside the manifest, in one file per identity.
+
+  Returns:
+    The distances by clip id.
 
   Raises:
-    UnavailableError: the extra `eval` is not installed.
-    UserError: the folder cannot be written.
+    UnavailableError: The extra `eval` is not installed.
+    UserError: The folder cannot be written.
   """
   describe = dlib_faces.describer()
   found: dict[str, float] = {}
@@ -39,7 +42,7 @@ def distances(folder: Path, clips: Sequence[Clip]) -> dict[str, float]:
 def _embeddings(
   folder: Path, identity: str, clips: Sequence[Clip], describe: dlib_faces.Describe
 ) -> np.ndarray:
-  """Float32 [N, 128], those of faces that were seen before from the last time."""
+  """Returns the faces' embeddings, float32 [N, 128], and computes only those of new faces."""
   path = folder / KNOWN / f"{identity}.npz"
   known: dict[tuple[str, int], np.ndarray] = {}
   if path.exists():
@@ -53,10 +56,9 @@ def _embeddings(
     small = np.stack([images.resize(images.decode(faces[i]), SIDE) for i in new])
     described = describe(small, f"Comparing faces of {identity}")
     known |= dict(zip((keys[i] for i in new), described.embedding, strict=True))
-    incomplete = path.with_suffix(".incomplete.npz")
-    with writing(path):
-      path.parent.mkdir(exist_ok=True)
-      ids, checksums = zip(*keys, strict=True)
-      np.savez(incomplete, ids=ids, checksums=checksums, embeddings=[known[key] for key in keys])
-      incomplete.rename(path)
-  return np.stack([known[key] for key in keys])
+  embeddings = np.stack([known[key] for key in keys])
+  if new:
+    ids, checksums = zip(*keys, strict=True)
+    with atomically(path) as incomplete, incomplete.open("wb") as file:
+      np.savez(file, ids=ids, checksums=checksums, embeddings=embeddings)
+  return embeddings

@@ -1,4 +1,4 @@
-"""The manifest: which clips there are, a JSON object a line."""
+"""The manifest of clips, a file with one JSON object per line."""
 
 import dataclasses
 import json
@@ -9,9 +9,9 @@ from typing import Any
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
 
-MANIFEST = "manifest.jsonl"  # every clip
-CURATED = "curated.jsonl"  # those that `curate` kept, if it was used
-MEDIA = "media"  # the folder with what they name
+MANIFEST = "manifest.jsonl"  # all clips
+CURATED = "curated.jsonl"  # the clips that `curate` kept
+MEDIA = "media"  # the folder of their faces and speech
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,17 +19,17 @@ class Clip:
   """A line of the manifest.
 
   Attributes:
-    id: `identity/video/milliseconds`, unique.
-    identity: who, by the first folder that the video is in.
-    gender: as `identities.csv` has it; empty where it does not say.
-    video: path of the video, below the folder of videos.
-    time: presentation timestamp of the face, seconds; its speech goes from 2 s before to 2 s after.
-    box: of the face in the upright picture: left, top, width, height, pixels.
-    confidence: of the detector.
-    face: path of the cropped face, a JPEG file, below the manifest's folder.
-    speech: path of 4 s of speech, a WAV file, 16 kHz, mono, int16.
-    frame: path of the whole picture, a JPEG file; empty where it was not asked for.
-    scores: what `scores.py` says of face and speech.
+    id: Unique name, `identity/video/milliseconds`.
+    identity: Name of the speaker, the first folder of the video's path.
+    gender: Gender from `identities.csv`; empty if it is unknown.
+    video: Path of the video below the folder of videos.
+    time: Presentation time of the face, seconds. The speech is from 2 s before to 2 s after it.
+    box: Left, top, width and height of the face in the upright picture, pixels.
+    confidence: Confidence of the face detector.
+    face: Path of the cropped face below the manifest's folder, a JPEG file.
+    speech: Path of 4 s of speech, a WAV file at 16 kHz, mono, int16.
+    frame: Path of the whole picture, a JPEG file; empty if it was not kept.
+    scores: Scores of `scores.py` by name.
   """
 
   id: str
@@ -46,7 +46,7 @@ class Clip:
 
   @property
   def source(self) -> str:
-    """What the splits keep together: the video, or the first folder below the identity's."""
+    """The unit of the splits: the video, or the first folder below the identity's."""
     return "/".join(self.video.split("/")[:2])
 
 
@@ -54,22 +54,31 @@ def write(path: Path, clips: Iterable[Clip]) -> None:
   """Writes a manifest, whole or not at all.
 
   Raises:
-    UserError: it cannot be written.
+    UserError: It cannot be written.
   """
-  write_whole(path, "".join(f"{json.dumps(dataclasses.asdict(clip))}\n" for clip in clips))
+  write_json_lines(path, map(dataclasses.asdict, clips))
+
+
+def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+  """Writes a file with one JSON object per line, whole or not at all.
+
+  Raises:
+    UserError: It cannot be written.
+  """
+  write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def read(path: Path) -> list[Clip]:
   """Reads a manifest.
 
   Raises:
-    UserError: there is none, or a line that is no clip; by its number.
+    UserError: There is no manifest, or a line of it, which is named, is not a clip.
   """
   try:
     lines = path.read_text().splitlines()
   except (OSError, UnicodeDecodeError) as error:
     raise UserError(
-      f"{path}: no manifest that can be read; python -m data_builders.prepare clips makes one."
+      f"{path}: no manifest that can be read; python -m data_builders.prepare clips writes one."
     ) from error
   clips = []
   for number, line in enumerate(lines, 1):
@@ -78,16 +87,16 @@ def read(path: Path) -> list[Clip]:
     except (KeyError, TypeError, ValueError) as error:
       raise UserError(
         f"{path}, line {number}: not a clip ({error}); python -m data_builders.prepare clips "
-        "makes the file anew."
+        "writes the file again."
       ) from error
   return clips
 
 
 def from_json(fields: dict[str, Any]) -> Clip:
-  """A clip of a line's fields.
+  """Returns the clip of a line's fields.
 
   Raises:
-    KeyError, TypeError, ValueError: fields that are missing, or not a clip's.
+    KeyError, TypeError, ValueError: Fields are missing or unknown.
   """
   left, top, width, height = fields["box"]
   return Clip(**fields | {"box": (left, top, width, height)})

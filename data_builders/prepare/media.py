@@ -1,7 +1,7 @@
-"""A video file's pictures and speech on one clock: the presentation timestamps.
+"""Reads a video file's pictures and speech on one clock, the presentation timestamps.
 
-Frames are never counted. Rates that vary, speech that starts late, edit lists, gaps and rounded
-timestamps are all in the timestamps; FFmpeg applies edit lists and drops encoders' padding.
+Frames are never counted. Variable frame rates, speech that starts late, edit lists, gaps and
+rounding are all reflected in the timestamps. FFmpeg applies edit lists and drops encoder padding.
 """
 
 import dataclasses
@@ -17,18 +17,18 @@ from av.stream import Disposition
 
 from wav2pix_jax.common import audio, schema
 
-# Containers round timestamps, to a millisecond in Matroska. More than this is a gap or a jump.
+# Containers round timestamps, Matroska to a millisecond. A larger difference is a gap or a jump.
 ROUNDING = 0.005  # seconds
-SLACK = schema.SAMPLE_RATE // 1000  # samples by which a resampler may end early
-# A gap or drift so short that the speech goes on over it, with zeros where there is none.
+SLACK = schema.SAMPLE_RATE // 1000  # number of samples by which a resampler may end early
+# Longest gap or drift over which speech counts as continuous. A gap is filled with zeros.
 SHORT = 0.05  # seconds
-MISSING = 1.0  # seconds that a file promises and does not hold: it was cut off
-# In other codecs a picture that FFmpeg takes for unreferenced may still be needed.
+MISSING = 1.0  # a file that is shorter than its header says by more seconds was cut off
+# In other codecs, a picture that FFmpeg regards as unreferenced may still be needed.
 SKIPPABLE = {"h264"}
 
 
 class UnusableError(Exception):
-  """Why a file gives no clips, in a few words."""
+  """The reason why a file gives no clips, in a few words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Speech:
   """16 kHz mono speech on the file's clock.
 
   Attributes:
-    start: seconds, when `samples[0]` is heard.
-    samples: int16 [T]; 0 in gaps.
-    runs: ranges [from, to) of samples without a gap.
+    start: Presentation time of `samples[0]`, seconds.
+    samples: Samples, int16 [T], 0 in gaps.
+    runs: Ranges [from, to) of samples without a gap.
   """
 
   start: float
@@ -46,9 +46,9 @@ class Speech:
   runs: list[tuple[int, int]]
 
   def around(self, time: float) -> np.ndarray | None:
-    """The 4 s in whose middle `time` (seconds) is: int16 [schema.CLIP_SAMPLES].
+    """Returns the 4 s centred on `time` (seconds): int16 [schema.CLIP_SAMPLES].
 
-    `None` where the file does not have all of it, but for a millisecond. Exact to half a sample.
+    Returns `None` if more than a millisecond of it is missing. It is exact to half a sample.
     """
     first = round((time - self.start) * schema.SAMPLE_RATE) - schema.CLIP_SAMPLES // 2
     last = first + schema.CLIP_SAMPLES
@@ -58,13 +58,13 @@ class Speech:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-  """What a file holds, but for the pictures.
+  """The contents of a file, except the pictures themselves.
 
   Attributes:
-    speech: of its best audio stream.
-    shown: when each picture of its best video stream is shown, in ticks, in order.
-    tick: seconds.
-    notes: what is wrong with the file, though not so wrong that it gives nothing.
+    speech: Speech of the best audio stream.
+    shown: Presentation timestamps of the pictures of the best video stream, sorted, in ticks.
+    tick: Length of a tick, seconds.
+    notes: Problems of the file that do not prevent its use.
   """
 
   speech: Speech
@@ -74,16 +74,14 @@ class Contents:
 
 
 def read(path: Path) -> Contents:
-  """Reads a file once, decoding its speech only.
-
-  Holds the speech in memory: 115 MB an hour.
+  """Reads a file once and decodes its speech, which takes 115 MB of memory per hour.
 
   Raises:
-    UnusableError: not a video, or one without sound, pictures or timestamps.
+    UnusableError: The file is not a video, or has no sound, pictures or timestamps.
   """
-  if not path.stat().st_size:
-    raise UnusableError("empty file")
   try:
+    if not path.stat().st_size:
+      raise UnusableError("empty file")
     with av.open(str(path)) as container:
       picture, sound = _streams(container)
       pieces = _Pieces()
@@ -105,18 +103,22 @@ def read(path: Path) -> Contents:
       heard = speech.start + len(speech.samples) / schema.SAMPLE_RATE
       notes = _notes(container, max(heard, float(max(shown) * picture.time_base)), broken)
       return Contents(speech, sorted(set(shown)), picture.time_base, notes)
-  except (av.FFmpegError, ValueError) as error:
+  except (av.FFmpegError, OSError, ValueError) as error:
     raise UnusableError(f"not a video that FFmpeg can read ({_reason(error)})") from error
 
 
 def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Picture"]]:
-  """The pictures shown at these ticks, as a decoder of every picture would give them, in order.
+  """Yields the pictures with these timestamps, in order, as if every picture were decoded.
 
-  H.264's unreferenced pictures are not decoded but where wanted: no other needs them. Should a
-  picture then not come out, all are decoded. Those that cannot be decoded are left out.
+  In H.264, unreferenced pictures that are not wanted are skipped, as no other picture needs them.
+  If wanted pictures are then missing, all are decoded. Those that cannot be decoded are left out.
+
+  Args:
+    path: The file.
+    wanted: Presentation timestamps, in ticks.
 
   Raises:
-    UnusableError: the file cannot be read any more.
+    UnusableError: The file can no longer be read.
   """
   found: set[int] = set()
   for skip in (True, False):
@@ -144,18 +146,18 @@ def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Pictur
 
 
 class Picture:
-  """A decoded frame as it is to be seen: upright, and with square pixels."""
+  """A decoded frame as it is displayed: upright, and with square pixels."""
 
   def __init__(self, frame: av.VideoFrame, aspect: Fraction | None):
     self._frame = frame
     self._width = round(frame.width * aspect) if aspect else frame.width
 
   def gray(self) -> np.ndarray:
-    """uint8 [H, W]."""
+    """Returns the picture in shades of gray, uint8 [H, W]."""
     return self._seen("gray")
 
   def rgb(self) -> np.ndarray:
-    """uint8 [H, W, 3]."""
+    """Returns the picture in RGB, uint8 [H, W, 3]."""
     return self._seen("rgb24")
 
   def _seen(self, form: str) -> np.ndarray:
@@ -166,12 +168,12 @@ class Picture:
 
 
 class _Pieces:
-  """Speech put together from decoded frames, each at its time."""
+  """Joins decoded audio frames into speech, each at its time."""
 
   def __init__(self) -> None:
     self._placed: list[tuple[float, np.ndarray]] = []
     self._samples: list[np.ndarray] = []
-    self._late: list[float] = []  # of each frame, its time less that by counting from 0
+    self._late: list[float] = []  # time of each frame minus the time by counting samples
     self._counted = 0.0  # seconds
     self._form: tuple | None = None
 
@@ -197,7 +199,7 @@ class _Pieces:
     self._samples, self._late, self._counted, self._form = [], [], 0.0, None
 
   def joined(self) -> Speech:
-    """Raises UnusableError where there is nothing to join."""
+    """Returns the speech, or raises UnusableError if there is none."""
     if not self._placed:
       raise UnusableError("no sound that can be decoded")
     start = min(time for time, _ in self._placed)
@@ -217,23 +219,21 @@ class _Pieces:
     return Speech(start, speech, runs)
 
 
-def _streams(
-  container: av.container.InputContainer,
-) -> tuple[av.VideoStream, av.AudioStream]:
+def _streams(container: av.container.InputContainer) -> tuple[av.VideoStream, av.AudioStream]:
   picture = container.streams.best("video")
   sound = container.streams.best("audio")
   if not isinstance(picture, av.VideoStream) or picture.disposition & Disposition.attached_pic:
     raise UnusableError("no pictures")
   if not isinstance(sound, av.AudioStream):
     raise UnusableError("no sound")
-  picture.codec_context.thread_count = 1  # videos go in parallel
+  picture.codec_context.thread_count = 1  # videos are processed in parallel
   return picture, sound
 
 
 def _packets(
   container: av.container.InputContainer, *streams: av.stream.Stream
 ) -> Iterator[av.Packet]:
-  """Up to where the file ends or breaks off, and the decoders' last frames."""
+  """Yields packets up to the end of what can be read, and those that flush the decoders."""
   try:
     yield from container.demux(*streams)
   except (av.error.InvalidDataError, av.error.EOFError):

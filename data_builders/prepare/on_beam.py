@@ -1,4 +1,4 @@
-"""Videos to clips on Apache Beam: the same function of one video, wherever a runner has workers."""
+"""Cuts videos on Apache Beam: the same function of one video, on the workers of any runner."""
 
 import dataclasses
 import json
@@ -6,30 +6,32 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_builders.prepare import clips, cut, videos
+from data_builders.prepare import cut, cut_all, videos
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import INCOMPLETE
 
 
-def run_on(flags: Sequence[str], out: Path) -> clips.Run:
-  """As `clips.run_here`, on a Beam runner; workers write clips, and the pipeline only reports.
+def run_on(flags: Sequence[str], out: Path) -> cut_all.Run:
+  """Returns a function like `cut_all.run_here` that cuts videos on a Beam runner.
+
+  Workers write the clips, and only reports go through the pipeline.
 
   Args:
-    flags: Beam's, `--runner=NAME` and its own.
-    out: folder for the clips, which all workers see under this path, as they do the videos.
+    flags: Beam's flags, `--runner=NAME` and those of the runner.
+    out: The folder for the clips. All workers need access to it and to the videos by these paths.
 
   Raises:
-    UserError: Apache Beam is not installed, or (of what is returned) the pipeline failed.
+    UserError: Apache Beam is not installed. The returned function raises it if the pipeline fails.
   """
   try:
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
   except ImportError as error:
     raise UserError(
-      "--runner takes Apache Beam; pip install -e '.[beam]', or leave --runner out."
+      "--runner needs Apache Beam; pip install -e '.[beam]', or leave --runner out."
     ) from error
 
-  def run(work: clips.Work, found: Sequence[videos.Video]) -> list[cut.Report]:
+  def run(work: cut_all.Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
     reports = out.resolve() / f"reports.{INCOMPLETE}"
     reports.mkdir()
     try:
@@ -43,11 +45,11 @@ def run_on(flags: Sequence[str], out: Path) -> clips.Run:
           | "Report" >> beam.io.WriteToText(str(reports / "part"))
         )
       lines = [line for part in reports.glob("part*") for line in part.read_text().splitlines()]
-    except Exception as error:  # whatever a runner raises
+    except Exception as error:  # runners raise exceptions of any kind
       reason = str(error).strip().splitlines()[-1]
       raise UserError(f"{' '.join(flags)}: the pipeline failed ({reason}).") from error
     finally:
       shutil.rmtree(reports)
-    return [cut.Report(**json.loads(line)) for line in lines]
+    return [cut.VideoReport(**json.loads(line)) for line in lines]
 
   return run

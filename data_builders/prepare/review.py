@@ -1,4 +1,4 @@
-"""The page on which clips are looked at, heard, accepted and rejected."""
+"""Writes the page on which clips are seen, heard, accepted and rejected."""
 
 import hashlib
 import json
@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data_builders.prepare.manifest import Clip
+from wav2pix_jax.common.files import fill_template
 
 TEMPLATE = Path(__file__).with_name("review.html")
-PLACE = "/*DATA*/null"
 
 
 def page(
@@ -19,13 +19,13 @@ def page(
   limits: Mapping[str, float],
   decisions: Mapping[str, str],
 ) -> str:
-  """One HTML file, to lie beside the manifest; it names media by relative path and needs no server.
+  """Returns an HTML page that works without a server, to be written beside the manifest.
 
   Args:
-    clips: all.
-    failing: by id, the scores beyond their limits.
-    limits: by score.
-    decisions: by id, those taken before.
+    clips: All clips. The page refers to their media by relative paths.
+    failing: Names of the scores that are beyond their limits, by clip id.
+    limits: Limits by name of the score.
+    decisions: Earlier decisions, "accept" or "reject" by clip id.
   """
   identities = {clip.identity: clip.gender for clip in clips}
   number = {identity: i for i, identity in enumerate(identities)}
@@ -48,11 +48,9 @@ def page(
     "decisions": dict(decisions),
     "version": hashlib.sha256(json.dumps(decisions, sort_keys=True).encode()).hexdigest()[:8],
   }
-  # a name may have "</script>" in it
-  content = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
-  return TEMPLATE.read_text().replace(PLACE, content)
+  return fill_template(TEMPLATE, data)
 
 
 def _address(path: str) -> str:
-  """A relative path as a page's address; names of files are bytes, and need not be UTF-8."""
+  """Returns the URL of a relative path. File names are bytes, and need not be UTF-8."""
   return urllib.parse.quote(os.fsencode(path))

@@ -1,22 +1,22 @@
-"""How good a clip is: numbers for thresholds, and for the eye that reviews.
+"""Scores of a clip's quality, for thresholds and for a manual review.
 
-| score | is | tells |
+| score | what it measures | what it detects |
 | --- | --- | --- |
-| `speech` | share of 30 ms in which WebRTC's voice detector hears a voice | silence, noise |
-| `silence` | share of 20 ms below -50 dB of full scale | pauses, muted passages |
-| `clipping` | share of samples at full scale, within 0.1% | overdriven microphones |
-| `modulation` | how far loudness swings at 2 to 8 Hz, dB | music and noise |
-| `sharpness` | log10 of the variance of the Laplacian, of the face at 128 px | blur |
+| `speech` | share of 30 ms frames in which WebRTC's voice detector finds a voice | silence, noise |
+| `silence` | share of 20 ms frames below -50 dB of full scale | pauses, muted passages |
+| `clipping` | share of samples within 0.1% of full scale | overdriven microphones |
+| `modulation` | standard deviation of the loudness between 2 and 8 Hz, dB | music, noise |
+| `sharpness` | log10 of the variance of the Laplacian of the face at 128 pixels | blur |
 | `size` | side of the face, pixels | faces in the background |
-| `frontality` | correlation of the face with its mirror image, at its best | turned heads |
-| `faces` | how many the picture has | who speaks is not certain |
+| `frontality` | highest correlation of the face with its mirror image | turned heads |
+| `faces` | number of faces in the picture | uncertain speakers |
 
-Syllables come four times a second, and between them speech is quiet in every part of the spectrum;
-notes are held, and noise is steady. So `modulation` is the deviation of loudness, in bands of the
-spectrum and in dB, after all but 2 to 8 Hz is filtered out of it (Scheirer and Slaney, 1997, have
-4 Hz modulation energy as a measure of speech against music): measured here, 5 to 12 dB for the
-published youtubers and 7 to 11 for synthetic speakers, 1 to 3 for music and noise. A voice over
-music has something of both.
+Syllables follow each other at about 4 Hz, and between them speech is quieter in every frequency
+band, whereas notes are held and noise is steady. `modulation` is the standard deviation of the
+loudness in dB, per frequency band, after a filter that passes 2 to 8 Hz (Scheirer and Slaney, 1997,
+use the energy of the modulation at 4 Hz to tell speech from music). We measured 5 to 12 dB for the
+published youtubers, 7 to 11 dB for synthetic speakers, and 1 to 3 dB for music and noise. A voice
+over music lies between them.
 """
 
 import functools
@@ -27,8 +27,8 @@ import webrtcvad
 
 from wav2pix_jax.common import schema
 
-SIDE = 128  # pixels, of a face that is scored
-SMALL = 48  # pixels, at which it is compared with its mirror image
+SIDE = 128  # side of a face that is scored, pixels
+SMALL = 48  # side of a face that is compared with its mirror image, pixels
 VOICE_FRAME = schema.SAMPLE_RATE * 30 // 1000
 QUIET_FRAME = schema.SAMPLE_RATE * 20 // 1000
 QUIET = -50  # dB of full scale
@@ -39,7 +39,7 @@ SYLLABLES = 2, 8  # Hz
 
 
 def of_speech(speech: np.ndarray) -> dict[str, float]:
-  """Scores of int16 [T], 16 kHz."""
+  """Returns the scores of speech, int16 [T] at 16 kHz."""
   hears = functools.partial(webrtcvad.Vad(2).is_speech, sample_rate=schema.SAMPLE_RATE)
   voiced = [hears(frame.tobytes()) for frame in _frames(speech, VOICE_FRAME)]
   loudness = np.square(_frames(speech, QUIET_FRAME) / 32768).mean(1)
@@ -52,7 +52,7 @@ def of_speech(speech: np.ndarray) -> dict[str, float]:
 
 
 def of_face(face: np.ndarray) -> dict[str, float]:
-  """Scores of uint8 [H, W, 3]."""
+  """Returns the scores of a face, uint8 [H, W, 3]."""
   full = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY)
   gray = np.asarray(cv2.resize(full, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
   return {
@@ -63,17 +63,17 @@ def of_face(face: np.ndarray) -> dict[str, float]:
 
 
 def _frontality(gray: np.ndarray) -> float:
-  """Of uint8 [SIDE, SIDE]: edges, so that light from a side counts little."""
+  """Returns the score of uint8 [SIDE, SIDE]. Edges are compared, to ignore light from a side."""
   resized = cv2.resize(gray, (SMALL, SMALL), interpolation=cv2.INTER_AREA)
   small = cv2.GaussianBlur(resized.astype(np.float32), (0, 0), SMALL / 40)
   edges = cv2.magnitude(cv2.Sobel(small, cv2.CV_32F, 1, 0), cv2.Sobel(small, cv2.CV_32F, 0, 1))
-  middle = edges[:, SMALL // 8 : -SMALL // 8]  # where the face is not in the middle of its box
+  middle = edges[:, SMALL // 8 : -SMALL // 8]  # a face need not be centred in its box
   mirrored = np.ascontiguousarray(edges[:, ::-1])
   return float(cv2.matchTemplate(mirrored, middle, cv2.TM_CCOEFF_NORMED).max())
 
 
 def _modulation(speech: np.ndarray) -> float:
-  """Deviation of loudness at the rate of syllables: dB."""
+  """Returns the standard deviation of the loudness at the rate of syllables, dB."""
   windows = np.lib.stride_tricks.sliding_window_view(speech, 2 * HOP)[::HOP] * np.hanning(2 * HOP)
   power = np.square(np.abs(np.fft.rfft(windows / 32768, axis=1)))
   edges = np.geomspace(2, power.shape[1] - 1, BANDS + 1).round().astype(int)
@@ -90,7 +90,7 @@ def _frames(speech: np.ndarray, length: int) -> np.ndarray:
 
 
 def _decibels(power: np.ndarray) -> np.ndarray:
-  """Of full scale; nothing is quieter than -80."""
+  """Returns decibels relative to full scale, at least -80."""
   return 10 * np.log10(power.clip(1e-8))
 
 

@@ -1,7 +1,8 @@
-"""Which videos there are, and whose they are."""
+"""Finds videos, and reads and writes the tables of identities and channels."""
 
 import csv
 import dataclasses
+import io
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -20,13 +21,13 @@ SUFFIXES = (
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """A video to be cut.
+  """A video file.
 
   Attributes:
-    folder: of all videos.
-    name: path below it, with `/`: `identity/...`.
-    size: bytes; 0 where it cannot be read.
-    problem: why it is not to be opened; empty where it may.
+    folder: The folder of all videos.
+    name: Path below `folder`, with `/`: `identity/...`.
+    size: Size in bytes; 0 if it cannot be read.
+    problem: Reason why the video must not be opened; empty if it may.
   """
 
   folder: str
@@ -36,32 +37,32 @@ class Video:
 
   @property
   def path(self) -> Path:
-    """Of the file."""
+    """Path of the file."""
     return Path(self.folder, self.name)
 
   @property
   def identity(self) -> str:
-    """Whose it is."""
+    """Name of the speaker, the first folder of the path."""
     return self.name.split("/")[0]
 
 
 def find(folder: Path) -> list[Video]:
-  """The videos in the folders of `folder`, each an identity's, at any depth, in order of names.
+  """Returns the videos at any depth below a folder's subfolders, one per identity, sorted by name.
 
-  Hidden folders are passed over. Links that lead out of `folder` are found and not followed.
+  Hidden folders are skipped. Links that lead out of `folder` are returned with a problem.
 
   Raises:
-    UserError: no such folder, or no video in it.
+    UserError: There is no such folder, or no video in it.
   """
   if not folder.is_dir():
-    raise UserError(f"--videos={folder}: no such folder; name one that holds IDENTITY/VIDEO.")
+    raise UserError(f"--videos={folder}: no such folder; expected a folder with IDENTITY/VIDEO.")
   root = folder.resolve()
   found = []
   for where, folders, files in os.walk(root):
     folders[:] = [name for name in folders if not name.startswith(".")]
     links = [name for name in folders if Path(where, name).is_symlink()]
     if where == str(root):
-      files = []  # nobody's
+      files = []  # they belong to no identity
     for name in [*links, *files]:
       path = Path(where, name)
       if name in links or path.suffix.lower() in SUFFIXES:
@@ -70,7 +71,7 @@ def find(folder: Path) -> list[Video]:
           found.append(video)
   if not found:
     raise UserError(
-      f"--videos={folder}: no videos in it; they go into a folder for each identity, as in "
+      f"--videos={folder}: no videos in it; they must be in a folder for each identity, as in "
       f"{folder / 'NAME' / 'VIDEO.mp4'}."
     )
   return sorted(found, key=lambda video: video.name)
@@ -87,10 +88,10 @@ def _video(root: Path, path: Path) -> Video:
 
 
 def read_genders(folder: Path) -> dict[str, str]:
-  """Genders by identity, as `identities.csv` has them; empty where there is no such file.
+  """Returns the genders of `identities.csv` by identity; empty if there is no such file.
 
   Raises:
-    UserError: a file that is not a table with Name and Gender.
+    UserError: The file is not a table with Name and Gender.
   """
   path = folder / IDENTITIES
   if not path.exists():
@@ -99,20 +100,30 @@ def read_genders(folder: Path) -> dict[str, str]:
 
 
 def write_genders(folder: Path, genders: dict[str, str]) -> None:
-  """Writes `identities.csv`, keeping who else is in it.
+  """Adds genders by identity to `identities.csv`, and keeps the other identities in it.
 
   Raises:
-    UserError: as `read_genders`; or it cannot be written.
+    UserError: The file is not a table with Name and Gender, or cannot be written.
   """
-  rows = [{NAME: name, GENDER: of} for name, of in (read_genders(folder) | genders).items()]
-  write_whole(folder / IDENTITIES, table((NAME, GENDER), rows))
+  write_identities(folder, (read_genders(folder) | genders).items())
+
+
+def write_identities(folder: Path, genders: Iterable[tuple[str, str]]) -> None:
+  """Writes `identities.csv` from names and genders.
+
+  Raises:
+    UserError: It cannot be written.
+  """
+  table = io.StringIO()
+  csv.writer(table, lineterminator="\n").writerows([(NAME, GENDER), *genders])
+  write_whole(folder / IDENTITIES, table.getvalue())
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-  """Rows of a CSV file with a header, in UTF-8, with or without a byte order mark.
+  """Returns the rows of a CSV file with a header, in UTF-8, with or without a byte order mark.
 
   Raises:
-    UserError: it cannot be read, or lacks columns; they are named.
+    UserError: The file cannot be read, or lacks some of the columns, which are named.
   """
   try:
     text = path.read_text(encoding="utf-8-sig")
@@ -123,24 +134,14 @@ def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
   missing = [column for column in columns if column not in (name.strip() for name in header)]
   if missing:
     raise UserError(
-      f"{path}: no column {', '.join(missing)}; its first line must have {','.join(columns)}, and "
-      f"has {','.join(header) or 'nothing'}."
+      f"{path}: no column {', '.join(missing)}; the first line must contain {','.join(columns)}, "
+      f"and is {','.join(header) or 'empty'}."
     )
   return [{(key or "").strip(): str(value) for key, value in row.items()} for row in rows]
 
 
-def table(columns: tuple[str, ...], rows: Iterable[dict[str, str]]) -> str:
-  """A CSV file's text."""
-  lines = [columns, *(tuple(row[column] for column in columns) for row in rows)]
-  return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
-
-
-def _quoted(cell: str) -> str:
-  return '"' + cell.replace('"', '""') + '"' if set(cell) & set('",\r\n') else cell
-
-
 def folder_problem(name: str) -> str:
-  """Why a name cannot be that of an identity's folder; empty where it can."""
+  """Returns the reason why a name cannot be that of an identity's folder; empty if it can."""
   if not name:
     return "no name"
   if name.startswith(".") or set(name) & set("/\\"):

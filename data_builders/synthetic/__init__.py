@@ -1,1 +1,1 @@
-"""Speakers that need no download: drawn faces that talk with made-up voices."""
+"""Synthetic speakers: rendered faces that talk with synthesised voices. They need no download."""

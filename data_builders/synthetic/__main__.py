@@ -1,4 +1,4 @@
-"""Writes the synthetic speakers as videos: python -m data_builders.synthetic --out=raw/."""
+"""Writes videos of the synthetic speakers: python -m data_builders.synthetic --out=raw/."""
 
 import argparse
 import functools
@@ -8,86 +8,55 @@ from pathlib import Path
 
 import tqdm
 
+from data_builders import command
+from data_builders.prepare.videos import write_identities
 from data_builders.synthetic import video
-from data_builders.synthetic.identity import Person, people
+from data_builders.synthetic.identity import people
 from data_builders.workers import workers
-from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import exclusively, write_whole
-
-HEADER = "Name,Gender\n"
+from wav2pix_jax.common.files import exclusively
 
 
 def main(arguments: list[str] | None = None) -> int:
-  """The command; what it wrote before it was stopped is kept and not made again."""
-  wanted = _parse(arguments)
-  found = people(wanted.identities)
-  try:
-    jobs = [
-      (person, number)
-      for person in found
-      for number in range(wanted.videos)
-      if not video.is_written(video.path_of(wanted.out, person, number), wanted.seconds, wanted.fps)
-    ]
-    listed = "".join(f"{person.name},{person.gender}\n" for person in found)
-    write_whole(wanted.out / "identities.csv", HEADER + listed)
-    _write(jobs, wanted)
-  except UserError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
-  except KeyboardInterrupt:
-    print("stopped; the same command goes on with the videos that are missing.", file=sys.stderr)
-    return 130
-  print(f"{len(found) * wanted.videos} videos of {len(found)} people are in {wanted.out}.")
-  return 0
+  """Runs the command line, and returns the exit status. Videos that exist are not made again."""
+  flags = _parse(arguments)
+  return command.exit_status(lambda: _write(flags))
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-  parser = argparse.ArgumentParser(prog="python -m data_builders.synthetic", description=__doc__)
-  parser.add_argument("--out", type=Path, required=True, help="folder for the videos")
-  parser.add_argument("--identities", type=_count, default=10, help="people (default 10)")
-  parser.add_argument("--videos", type=_count, default=2, help="of each (default 2)")
-  parser.add_argument("--seconds", type=_seconds, default=12.0, help="of each video (default 12)")
-  parser.add_argument(
-    "--fps", type=_rate, default="25", help="as 25, 30000/1001 or variable (default 25)"
+  seconds = command.checked(float, lambda s: 1 <= s <= 300, "a number of seconds from 1 to 300")
+  rate = command.checked(
+    str,
+    lambda text: text == video.VARIABLE or 1 <= Fraction(text) <= 240,
+    "a rate from 1 to 240, such as 25 or 30000/1001, or variable",
   )
+  parser = argparse.ArgumentParser(prog="python -m data_builders.synthetic", description=__doc__)
+  add = parser.add_argument
+  add("--out", type=Path, required=True, help="folder for the videos")
+  add("--identities", type=command.count, default=10, help="number of speakers (default 10)")
+  add("--videos", type=command.count, default=2, help="number of videos per speaker (default 2)")
+  add("--seconds", type=seconds, default=12.0, help="length of each video (default 12)")
+  add("--fps", type=rate, default="25", help="25, 30000/1001, variable or the like (default 25)")
   return parser.parse_args(arguments)
 
 
-def _count(text: str) -> int:
-  if not text.isdecimal() or int(text) < 1:
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 on")
-  return int(text)
-
-
-def _seconds(text: str) -> float:
-  try:
-    seconds = float(text)
-  except ValueError:
-    seconds = 0
-  if not 1 <= seconds <= 300:
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 1 to 300")
-  return seconds
-
-
-def _rate(text: str) -> str:
-  try:
-    if text == video.VARIABLE or 1 <= Fraction(text) <= 240:
-      return text
-  except (ValueError, ZeroDivisionError):
-    pass
-  raise argparse.ArgumentTypeError(
-    f"{text!r} is neither a rate from 1 to 240, as 25 or 30000/1001, nor variable"
-  )
-
-
-def _write(jobs: list[tuple[Person, int]], wanted: argparse.Namespace) -> None:
+def _write(flags: argparse.Namespace) -> int:
+  found = people(flags.identities)
+  jobs = [
+    (person, number)
+    for person in found
+    for number in range(flags.videos)
+    if not video.is_written(video.path_of(flags.out, person, number), flags.seconds, flags.fps)
+  ]
+  write_identities(flags.out, ((person.name, person.gender) for person in found))
   work = functools.partial(
-    video.write_speaker, out=wanted.out, seconds=wanted.seconds, rate=wanted.fps
+    video.write_speaker, out=flags.out, seconds=flags.seconds, rate=flags.fps
   )
-  with exclusively(wanted.out, wait=False), workers(len(jobs)) as pool:
+  with exclusively(flags.out, wait=False), workers(len(jobs)) as pool:
     made = pool.map(work, *zip(*jobs, strict=True)) if jobs else ()
     for _ in tqdm.tqdm(made, "Filming", len(jobs), unit=" videos"):
       pass
+  print(f"{len(found) * flags.videos} videos of {len(found)} speakers are in {flags.out}.")
+  return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Clips of synthetic speakers: a face, and the 4 s of speech in whose middle it was seen."""
+"""Makes clips of synthetic speakers: 4 s of speech, and the face in the middle of it."""
 
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -14,19 +15,19 @@ from data_builders.synthetic.voice import Utterance
 from data_builders.workers import workers
 from wav2pix_jax.common import schema
 
-OVERSAMPLING = 1.15  # pixels of the canvas for one of the picture
-CHUNK = 20  # clips that a worker makes before it hands them over
+OVERSAMPLING = 1.15  # pixels of the canvas per pixel of the picture
+CHUNK = 20  # number of clips that a worker makes at a time
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
+class SyntheticClip:
   """A face and the speech around it.
 
   Attributes:
-    number: of this clip among its person's.
-    face: uint8 [S, S, 3].
-    speech: int16 [schema.CLIP_SAMPLES]; the face is from its middle.
-    pose: what the face does.
+    number: Number of the clip among those of its person.
+    face: The face in the middle of the speech, uint8 [S, S, 3].
+    speech: The speech, int16 [schema.CLIP_SAMPLES].
+    pose: The expression of the face.
   """
 
   number: int
@@ -35,14 +36,14 @@ class Clip:
   pose: Pose
 
 
-def make_clip(person: Person, number: int, size: int, seed: int) -> Clip:
-  """The same clip for the same arguments: another utterance, room, shirt and light for each number.
+def make_clip(person: Person, number: int, size: int, seed: int) -> SyntheticClip:
+  """Returns a clip, which depends on the arguments alone.
 
   Args:
-    person: who.
-    number: which.
-    size: side of the face's picture, pixels.
-    seed: of the dataset.
+    person: The speaker.
+    number: Number of the clip. Each has its own utterance, room, shirt and light.
+    size: Side S of the face, pixels.
+    seed: Seed of the dataset.
   """
   said, pose, rng = say(person, number, seed)
   scale = size / SIDE * rng.uniform(0.94, 1.06)
@@ -50,11 +51,11 @@ def make_clip(person: Person, number: int, size: int, seed: int) -> Clip:
   view = View(size, size, scale, x, y - MIDDLE * scale)
   head = head_of(person, OVERSAMPLING * size / SIDE)
   face = head.render(pose, random_scene(rng), view, rng)
-  return Clip(number, face, voice.record(said.samples, person.microphone, rng), pose)
+  return SyntheticClip(number, face, voice.record(said.samples, person.microphone, rng), pose)
 
 
 def say(person: Person, number: int, seed: int) -> tuple[Utterance, Pose, np.random.Generator]:
-  """What is said in a clip, the face in its middle, and the generator of all the rest of it."""
+  """Returns a clip's utterance, the pose in its middle, and the generator of the rest of it."""
   rng = np.random.default_rng([seed, person.seed, number])
   frames = schema.CLIP_SAMPLES // voice.FRAME
   said = voice.speak(person.voice, talk.mood(frames, rng), rng)
@@ -64,26 +65,18 @@ def say(person: Person, number: int, seed: int) -> tuple[Utterance, Pose, np.ran
 
 def make_clips(
   wanted: Sequence[tuple[Person, int]], size: int, seed: int
-) -> Iterator[tuple[Person, Clip]]:
-  """Clips in the order wanted, made by as many processes as there are cores.
+) -> Iterator[tuple[Person, SyntheticClip]]:
+  """Yields clips, given by person and number, in order, from one process per core.
 
-  Args:
-    wanted: person and number of each.
-    size: as in `make_clip`.
-    seed: as in `make_clip`.
+  `size` and `seed` are those of `make_clip`.
   """
-  chunks = [wanted[i : i + CHUNK] for i in range(0, len(wanted), CHUNK)]
-  work = functools.partial(_make_chunk, size=size, seed=seed)
-  with workers(len(chunks)) as pool:
-    for chunk, clips in zip(chunks, pool.map(work, chunks), strict=True):
-      yield from zip((person for person, _ in chunk), clips, strict=True)
+  speakers, numbers = [person for person, _ in wanted], [number for _, number in wanted]
+  work = functools.partial(make_clip, size=size, seed=seed)
+  with workers(math.ceil(len(wanted) / CHUNK)) as pool:
+    yield from zip(speakers, pool.map(work, speakers, numbers, chunksize=CHUNK), strict=True)
 
 
 @functools.lru_cache(maxsize=4)
 def head_of(person: Person, scale: float) -> Head:
-  """A person's head, kept for the next clips."""
+  """Returns a person's head, which is cached for the next clips."""
   return Head(person, scale)
-
-
-def _make_chunk(chunk: Sequence[tuple[Person, int]], size: int, seed: int) -> list[Clip]:
-  return [make_clip(person, number, size, seed) for person, number in chunk]

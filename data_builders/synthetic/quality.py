@@ -1,7 +1,7 @@
-"""Whether the synthetic speakers pass for people: python -m data_builders.synthetic.quality.
+"""Measures the quality of the synthetic speakers: python -m data_builders.synthetic.quality.
 
-Face detectors on frames and crops; who can be told from a second of speech; and whether mouth and
-smile can be told from it. Needs the extra `eval`.
+It runs face detectors on frames and crops, and predicts the speaker, the mouth's opening and the
+smile from speech. It needs the extra `eval`.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ import numpy as np
 import tqdm
 from scipy import signal
 
+from data_builders.prepare.faces import CASCADE
 from data_builders.synthetic import clips, video, voice
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
@@ -30,17 +31,17 @@ try:
 except ModuleNotFoundError as error:
   sys.exit(f"error: {error.name} is not installed; pip install -e '.[eval]'")
 
-FRAMES = {"ten people": 40, "forty random people": 12}  # of each
-LEARNED, HELD_OUT = 160, 40  # utterances of each
+FRAMES = {"ten speakers": 40, "forty random speakers": 12}  # number per speaker
+LEARNED, HELD_OUT = 160, 40  # number of utterances per speaker
 SEED = 1
-BANDS = 40  # of the log-mel spectrum
-HOP = 160  # samples between spectra
-NEAR = 6  # spectra (60 ms) before and after an instant, which tell of the mouth then
+BANDS = 40  # number of bands of the log-mel spectrum
+HOP = 160  # number of samples between spectra
+NEAR = 6  # number of spectra (60 ms) before and after an instant that predict the mouth
 
 
 @dataclasses.dataclass(frozen=True)
 class Heard:
-  """An utterance of 4 s, through one microphone for all, and what the face did in its middle."""
+  """An utterance of 4 s, through the same microphone for all, and the pose in its middle."""
 
   person: int
   spectra: np.ndarray  # log-mel, float32 [T, BANDS], one each HOP samples
@@ -50,7 +51,7 @@ class Heard:
 
 
 def main() -> None:
-  """Prints the figures."""
+  """Prints the measurements."""
   random = people(len(TEN) + 40)[len(TEN) :]
   for (title, count), found in zip(FRAMES.items(), (TEN, random), strict=True):
     jobs = [(person, i) for person in found for i in range(count)]
@@ -59,7 +60,7 @@ def main() -> None:
       f"{title}: Haar finds a face in {frames:.2%} of {len(jobs)} frames of 640x480, dlib in "
       f"{crops:.2%} of as many crops of 128x128"
     )
-  for title, found in (("ten people", TEN), ("thirty random people", random[:30])):
+  for title, found in (("ten speakers", TEN), ("thirty random speakers", random[:30])):
     learned, held_out = (
       _mapped(
         _hear,
@@ -68,15 +69,15 @@ def main() -> None:
       )
       for numbers in (range(LEARNED), range(LEARNED, LEARNED + HELD_OUT))
     )
-    named, by_pitch = _naming(learned, held_out)
+    by_sound, by_pitch = _speaker_accuracy(learned, held_out)
     print(
-      f"{title}, held-out second of speech: {named:.1%} named right from its log-mel spectrum, "
+      f"{title}, held-out second of speech: accuracy {by_sound:.1%} from its log-mel spectrum, "
       f"{by_pitch:.1%} from its mean pitch, {1 / len(found):.1%} by chance"
     )
     opening, smile = _expression(learned, held_out)
     print(
-      f"{title}, within a person, R2 of what is told from held-out speech: mouth opening "
-      f"{opening:.2f}, smile {smile:.2f}"
+      f"{title}, R2 within a speaker, predicted from held-out speech: mouth opening {opening:.2f}, "
+      f"smile {smile:.2f}"
     )
 
 
@@ -86,15 +87,13 @@ def _mapped(work: Callable, jobs: Sequence[Any], title: str) -> list:
 
 
 def _detected(job: tuple[Person, int]) -> tuple[bool, bool]:
-  """Whether Haar finds a face in a frame, and dlib in a crop."""
+  """Returns whether Haar finds a face in a frame, and dlib in a crop."""
   person, number = job
   _, pose, rng = clips.say(person, number, SEED)
   scale = rng.uniform(0.65, 1.0) * video.FINEST
   view = View(video.WIDTH, video.HEIGHT, scale, 0.5 * video.WIDTH, 0.47 * video.HEIGHT)
   frame = clips.head_of(person, video.FINEST).render(pose, random_scene(rng), view, rng)
-  cascade = cv2.CascadeClassifier(
-    cv2.data.haarcascades + "haarcascade_frontalface_default.xml"  # type: ignore[attr-defined]
-  )
+  cascade = cv2.CascadeClassifier(cv2.data.haarcascades + CASCADE)  # type: ignore[attr-defined]
   found = cascade.detectMultiScale(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), 1.1, 5)
   crop = clips.make_clip(person, number, 128, SEED).face
   return len(found) > 0, len(dlib.get_frontal_face_detector()(crop, 1)) > 0
@@ -109,7 +108,7 @@ def _hear(job: tuple[Person, int, int]) -> Heard:
 
 
 def _log_mel(speech: np.ndarray) -> np.ndarray:
-  """Float32 [about T / HOP, BANDS], from windows of 25 ms."""
+  """Returns log-mel spectra, float32 [about T / HOP, BANDS], of windows of 25 ms."""
   _, _, spectra = signal.stft(
     speech / 32768, nperseg=400, noverlap=400 - HOP, nfft=512, boundary=None
   )
@@ -122,8 +121,8 @@ def _log_mel(speech: np.ndarray) -> np.ndarray:
   return np.log(np.square(np.abs(spectra)).T @ bank + 1e-10).astype(np.float32)
 
 
-def _naming(learned: list[Heard], held_out: list[Heard]) -> tuple[float, float]:
-  """Shares of held-out seconds given to the right person, from all of the sound and from pitch."""
+def _speaker_accuracy(learned: list[Heard], held_out: list[Heard]) -> tuple[float, float]:
+  """Returns the accuracy on held-out seconds, from the whole sound and from the pitch."""
 
   def by_second(heard: list[Heard]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     pieces = [piece for h in heard for piece in np.array_split(h.spectra, schema.CLIP_SECONDS)]
@@ -143,7 +142,7 @@ def _naming(learned: list[Heard], held_out: list[Heard]) -> tuple[float, float]:
 
 
 def _expression(learned: list[Heard], held_out: list[Heard]) -> tuple[float, float]:
-  """R2 within a person of mouth opening and smile, of regressors from the second around them."""
+  """Returns R2 within a speaker of the mouth's opening and the smile, predicted from speech."""
 
   def near(heard: list[Heard]) -> np.ndarray:
     middle = len(heard[0].spectra) // 2
@@ -171,11 +170,11 @@ def _expression(learned: list[Heard], held_out: list[Heard]) -> tuple[float, flo
   )
 
 
-def _r2_within(heard: list[Heard], told: np.ndarray, truth: Sequence[float]) -> float:
-  """Share of the variance around each person's mean that is told."""
+def _r2_within(heard: list[Heard], predicted: np.ndarray, truth: Sequence[float]) -> float:
+  """Returns the fraction of the variance around each speaker's mean that is predicted."""
   people, true = np.array([h.person for h in heard]), np.array(truth)
   means = np.array([true[people == person].mean() for person in range(people.max() + 1)])
-  return float(1 - np.square(told - true).sum() / np.square(true - means[people]).sum())
+  return float(1 - np.square(predicted - true).sum() / np.square(true - means[people]).sum())
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from data_builders import splits
-from data_builders.builder import PairsBuilder
+from data_builders.builder import PairsBuilder, record
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import Person, people
 from wav2pix_jax.common import images, schema
@@ -22,14 +21,14 @@ _LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0
 
 @dataclasses.dataclass(kw_only=True)
 class SyntheticConfig(tfds.core.BuilderConfig):
-  """How many people and clips of them.
+  """The size and seed of a dataset of synthetic speakers.
 
   Attributes:
-    identities: people; the first ten are always the same.
-    clips_per_identity: of each.
-    face_pixels: side of a face.
-    seed: of what they say, and of people beyond the ten.
-    unseen: people that are in no split but `unseen`.
+    identities: Number of speakers. The first ten are always the same.
+    clips_per_identity: Number of clips per speaker.
+    face_pixels: Side of a face, pixels.
+    seed: Seed of the clips, and of the speakers beyond the ten.
+    unseen: Names of speakers that are in no split but `unseen`.
   """
 
   identities: int
@@ -40,25 +39,21 @@ class SyntheticConfig(tfds.core.BuilderConfig):
 
 
 def config(
-  identities: int,
-  clips_per_identity: int,
-  face_pixels: int,
-  seed: int,
-  unseen: Sequence[str] = (),
+  identities: int, clips_per_identity: int, face_pixels: int, seed: int, unseen: Sequence[str] = ()
 ) -> SyntheticConfig:
-  """A config under a name that says all of it: TFDS tells datasets apart by name.
+  """Returns a config whose name contains all of its fields, as TFDS identifies datasets by name.
 
   Raises:
-    UserError: unseen people who are not there, or leave fewer than two to learn.
+    UserError: Unseen speakers do not exist, or leave fewer than two others.
   """
   without = sorted(set(unseen))
   _learned(people(identities, seed), without)
   name = f"{SYNTHETIC}_{identities}x{clips_per_identity}_{face_pixels}px_s{seed}"
-  if without:  # names may be many, and a folder's name is not to be long
+  if without:  # a digest, as the name of a folder must not be long
     name += f"_unseen_{hashlib.sha256(' '.join(without).encode()).hexdigest()[:8]}"
   return SyntheticConfig(
     name=name,
-    description="Drawn faces that talk with made-up voices.",
+    description="Rendered faces that talk with synthesised voices.",
     identities=identities,
     clips_per_identity=clips_per_identity,
     face_pixels=face_pixels,
@@ -72,15 +67,14 @@ def _learned(everyone: Sequence[Person], unseen: Sequence[str]) -> list[str]:
 
 
 class Builder(PairsBuilder):
-  """Faces as JPEG 95 4:4:4 and the 4 s of speech around them. See `schema.py`.
+  """Builds faces as JPEG 95 4:4:4 with the 4 s of speech around them, see `schema.py`.
 
-  Every clip is an utterance of its own, and the splits are of utterances, by the rule of
-  `splits.py`.
+  Every clip is a different utterance, and utterances are the units of the splits, see `splits.py`.
   """
 
-  # to be raised with every change of faces or voices: TFDS takes what it finds under it
+  # Raise this with every change of faces or voices: TFDS reuses a dataset of the same version.
   VERSION = tfds.core.Version("1.1.0")
-  RELEASE_NOTES = {"1.1.0": "A microphone of each person's own."}
+  RELEASE_NOTES = {"1.1.0": "Each speaker has a microphone of their own."}
   BUILDER_CONFIGS = [config(10, 200, 128, 0), config(4, 10, 32, 0)]
 
   @classmethod
@@ -133,30 +127,19 @@ class Builder(PairsBuilder):
   def _generate_examples(
     self, split: str, wanted: list[tuple[Person, int]]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records as `schema.py` says."""
+    """Yields records, see `schema.py`."""
     chosen = self.builder_config
     label = self.info.features[schema.IDENTITY].str2int
     made = clips.make_clips(wanted, chosen.face_pixels, chosen.seed)
-    title = f"Drawing and voicing {split} clips"
+    title = f"Making {split} clips"
     for person, clip in tqdm.tqdm(made, title, len(wanted), unit=" clips"):
-      key = f"{person.name}/{clip.number}"
-      yield (
-        key,
-        {
-          schema.ID: key,
-          schema.FACE: io.BytesIO(images.encode_jpeg(clip.face)),
-          schema.SPEECH: clip.speech,
-          schema.IDENTITY: person.name,
-          schema.OFFSET: 0,
-          schema.INSTANT: schema.CLIP_SAMPLES // 2,
-          schema.INSTANT_ERROR: 0,
-          schema.UNIT: label(person.name) * chosen.clips_per_identity + clip.number,
-        },
-      )
+      unit = label(person.name) * chosen.clips_per_identity + clip.number
+      face = images.encode_jpeg(clip.face)
+      yield record(f"{person.name}/{clip.number}", face, clip.speech, person.name, unit)
 
 
 def clips_of_splits(chosen: SyntheticConfig) -> dict[str, list[tuple[int, int]]]:
-  """Which clips each split has, as the person's index and the clip's number."""
+  """Returns the clips of each split, each as the speaker's index and the clip's number."""
   per_person = chosen.clips_per_identity
   names = [person.name for person in people(chosen.identities, chosen.seed)]
   units = {

@@ -1,29 +1,29 @@
-"""What a speaker's face does while it talks."""
+"""The movements of a speaker's face during speech."""
 
 import numpy as np
 
 from data_builders.synthetic.face.pose import Pose
 from data_builders.synthetic.voice import FRAME_RATE, Utterance, wander
 
-BLINK = ((-0.08, 0.0), (-0.02, 1.0), (0.02, 1.0), (0.14, 0.0))  # seconds, how far shut
+BLINK = ((-0.08, 0.0), (-0.02, 1.0), (0.02, 1.0), (0.14, 0.0))  # (seconds, fraction shut)
 
 
 def mood(frames: int, rng: np.random.Generator) -> np.ndarray:
-  """A mood and how it changes, about -1 to 1: float32 [F] at voice.FRAME_RATE."""
+  """Returns a varying mood, about -1 to 1: float32 [F] at voice.FRAME_RATE."""
   level = rng.uniform(-0.8, 0.8)
   return np.clip(level + 0.2 * wander(rng, frames, 0.8), -1, 1).astype(np.float32)
 
 
 def poses(said: Utterance, times: np.ndarray, rng: np.random.Generator) -> list[Pose]:
-  """The face at any times of an utterance.
+  """Returns the poses of a face at given times of an utterance.
 
-  Lips and jaw follow the sounds, a smile the mood; brows rise with stress; head and gaze
-  drift, the head nods with stress; eyes blink every few seconds.
+  Lips and jaw follow the sounds, and the smile follows the mood. Stress raises the brows and makes
+  the head nod. Head and gaze drift, and the eyes blink every few seconds.
 
   Args:
-    said: what was said and how.
-    times: float [N], seconds from the utterance's start.
-    rng: decides what the sound does not.
+    said: The utterance.
+    times: Times from the start of the utterance, float [N], seconds.
+    rng: Generator of the movements that the sound does not determine.
   """
   frames = len(said.opening)
   seconds = np.arange(frames) / FRAME_RATE
@@ -49,7 +49,7 @@ def poses(said: Utterance, times: np.ndarray, rng: np.random.Generator) -> list[
 
 
 def _blinks(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-  """How far the eyes are shut, 0 to 1, at each of the times."""
+  """Returns how far the eyes are shut, 0 to 1, at each of the times."""
   shut = np.zeros(len(seconds))
   blink_times, blink_depths = zip(*BLINK, strict=True)
   instant = rng.uniform(-3, 3)

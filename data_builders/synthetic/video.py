@@ -1,4 +1,4 @@
-"""Synthetic speakers as videos: H.264 and AAC, with the truth beside them."""
+"""Writes videos of synthetic speakers, H.264 and AAC, with the ground truth beside them."""
 
 import collections
 import json
@@ -17,24 +17,24 @@ from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import Person
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import INCOMPLETE, write_whole, writing
+from wav2pix_jax.common.files import atomically, write_whole
 
 WIDTH, HEIGHT = 640, 480  # pixels
-FINEST = 105  # pixels per unit of the largest head
-CLOCK = 90_000  # ticks a second of presentation times
+FINEST = 105  # largest scale of a head, pixels per unit
+CLOCK = 90_000  # ticks per second of the presentation timestamps
 VARIABLE = "variable"
 
 
 def frame_times(rate: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
-  """When each frame is shown: float64 [N], seconds, from 0 up to `seconds`.
+  """Returns the presentation time of each frame: float64 [N], seconds, from 0 up to `seconds`.
 
   Args:
-    rate: frames a second, as "25" or "30000/1001"; or "variable", between 12 and 40.
-    seconds: of the video.
-    rng: of a variable rate.
+    rate: Frames per second, such as "25" or "30000/1001", or "variable" for 12 to 40.
+    seconds: Length of the video, seconds.
+    rng: Generator of a variable rate.
 
   Raises:
-    ValueError: not a rate.
+    ValueError: The rate is not one of these.
   """
   if rate == VARIABLE:
     steps = rng.uniform(1 / 40, 1 / 12, int(40 * seconds))
@@ -45,33 +45,34 @@ def frame_times(rate: str, seconds: float, rng: np.random.Generator) -> np.ndarr
 
 
 def path_of(out: Path, person: Person, number: int) -> Path:
-  """Where a person's video is kept."""
+  """Returns the path of a person's video."""
   return out / person.name / f"{number:03d}.mp4"
 
 
 def is_written(path: Path, seconds: float, rate: str) -> bool:
-  """Whether there is such a video.
+  """Returns whether a video exists.
 
   Raises:
-    UserError: there is one of other settings.
+    UserError: It was made with other settings.
   """
   if not path.exists():
     return False
   truth = path.with_suffix(".truth.json")
   made = json.loads(truth.read_text()) if truth.exists() else {}
   if (made.get("seconds"), made.get("rate")) != (seconds, rate):
-    raise UserError(f"{path} was made with other --seconds or --fps; name another --out.")
+    raise UserError(f"{path} was made with other --seconds or --fps; choose another --out.")
   return True
 
 
 def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: str) -> None:
-  """A person's video, at `path_of`, with `.truth.json` and `.truth.wav` beside it.
+  """Writes a person's video to `path_of`, with `.truth.json` and `.truth.wav` beside it.
 
-  The truth has the frames' presentation times (s), where the face is in each (box: left, top,
-  width, height in pixels) and how far the mouth is open (0 to 1); and the speech before any codec.
+  The truth consists of the presentation time of each frame (seconds), the box of the face in it
+  (left, top, width and height, pixels), the opening of the mouth (0 to 1), and the speech before
+  compression.
 
   Raises:
-    UserError: the folder cannot be written.
+    UserError: The folder cannot be written.
   """
   rng = np.random.default_rng([person.seed, number])
   frames = int(np.ceil(seconds * voice.FRAME_RATE))
@@ -101,43 +102,35 @@ def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: 
 def write_video(
   path: Path, frames: Iterable[np.ndarray], times: np.ndarray, speech: np.ndarray
 ) -> None:
-  """An MP4 file that appears whole or not at all: H.264, and AAC at 44.1 kHz in stereo.
+  """Writes an MP4 file, whole or not at all, with H.264, and AAC at 44.1 kHz in stereo.
 
   Args:
-    path: of the file.
-    frames: uint8 [480, 640, 3] each.
-    times: seconds, at which each is shown.
-    speech: int16 [T], 16 kHz.
+    path: The path of the file.
+    frames: Frames, each uint8 [480, 640, 3].
+    times: Presentation time of each frame, float [N], seconds.
+    speech: Speech, int16 [T] at 16 kHz.
 
   Raises:
-    UserError: it cannot be written.
+    UserError: It cannot be written.
   """
-  incomplete = path.with_name(f"{path.name}.{INCOMPLETE}")
-  with writing(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-      with av.open(str(incomplete), "w", format="mp4") as container:
-        picture = container.add_stream("libx264", rate=25)
-        picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        picture.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
-        picture.codec_context.time_base = Fraction(1, CLOCK)
-        sound = container.add_stream("aac", rate=44_100, layout="stereo")
-        sound.bit_rate = 128_000
-        spoken = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
-        spoken.sample_rate, spoken.pts = schema.SAMPLE_RATE, 0
-        spoken.time_base = Fraction(1, schema.SAMPLE_RATE)
-        resampler = av.AudioResampler("fltp", "stereo", 44_100, frame_size=1024)
-        parts = collections.deque([*resampler.resample(spoken), *resampler.resample(None)])
-        for frame, time in zip(frames, times, strict=True):
-          while parts and parts[0].time <= time:
-            container.mux(sound.encode(parts.popleft()))
-          shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
-          shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
-          container.mux(picture.encode(shown))
-        container.mux(picture.encode())
-        for part in (*parts, None):
-          container.mux(sound.encode(part))
-    except BaseException:
-      incomplete.unlink(missing_ok=True)
-      raise
-    incomplete.rename(path)
+  with atomically(path) as incomplete, av.open(str(incomplete), "w", format="mp4") as container:
+    picture = container.add_stream("libx264", rate=25)
+    picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+    picture.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
+    picture.codec_context.time_base = Fraction(1, CLOCK)
+    sound = container.add_stream("aac", rate=44_100, layout="stereo")
+    sound.bit_rate = 128_000
+    spoken = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
+    spoken.sample_rate, spoken.pts = schema.SAMPLE_RATE, 0
+    spoken.time_base = Fraction(1, schema.SAMPLE_RATE)
+    resampler = av.AudioResampler("fltp", "stereo", 44_100, frame_size=1024)
+    parts = collections.deque([*resampler.resample(spoken), *resampler.resample(None)])
+    for frame, time in zip(frames, times, strict=True):
+      while parts and parts[0].time <= time:
+        container.mux(sound.encode(parts.popleft()))
+      shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
+      shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
+      container.mux(picture.encode(shown))
+    container.mux(picture.encode())
+    for part in (*parts, None):
+      container.mux(sound.encode(part))

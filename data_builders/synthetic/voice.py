@@ -1,8 +1,7 @@
-"""Somebody talking: glottal pulses and noise through a vocal tract that says syllables.
+"""A speech synthesiser: glottal pulses and noise, filtered by a vocal tract that forms syllables.
 
-Source and filter (Fant 1960; Klatt 1980). What is said are syllables of Spanish shape without
-meaning, in phrases with stress, melody and pauses. Beside the sound come the movements of the mouth
-that made it.
+This is a source-filter model (Fant 1960; Klatt 1980). It utters meaningless syllables of Spanish
+form, in phrases with stress, intonation and pauses, and returns the movements of the mouth, too.
 """
 
 import dataclasses
@@ -14,39 +13,28 @@ from scipy import fft, ndimage, signal
 from data_builders.synthetic.identity import Microphone, Voice
 from wav2pix_jax.common import audio, schema
 
-FRAME = 80  # samples (5 ms) from one shape of the vocal tract to the next
+FRAME = 80  # number of samples (5 ms) between shapes of the vocal tract
 FRAME_RATE = schema.SAMPLE_RATE // FRAME
-FFT = 512  # samples: a frame's 160 and 22 ms of ringing
-# Hz; the lower three make the vowels, the last two only lift what is below them
+FFT = 512  # number of samples: 160 of a frame, and 22 ms of ringing
+# Hz; the three lower formants form the vowels, and the last two only amplify those below them
 UPPER_FORMANTS = (3500.0, 4500.0, 5500.0, 6500.0, 7500.0, 8500.0, 9500.0)
 BANDWIDTHS = (70.0, 90.0, 130.0, 200.0, 250.0, 300.0, 350.0, 400.0, 450.0, 500.0)  # Hz
-OPEN_QUOTIENT = 0.6  # share of a period in which the glottis is open
-LEVEL = 0.07  # root mean square of speech, over full scale
+OPEN_QUOTIENT = 0.6  # fraction of a period in which the glottis is open
+LEVEL = 0.07  # root mean square of speech, relative to full scale
 
 
 @dataclasses.dataclass(frozen=True)
 class Phone:
-  """One sound of speech.
+  """The articulation of one sound of speech."""
 
-  Attributes:
-    formants: Hz, the lower three of a tract of 17 cm; None: those of the vowel that follows.
-    voiced: amplitude of the glottal source.
-    noise: amplitude of friction.
-    centre: Hz, of the noise.
-    width: Hz, standard deviation of its band.
-    opening: of the mouth, 0 to 1.
-    spread: of the lips, -1 (rounded) to 1 (drawn apart).
-    seconds: shortest and longest.
-  """
-
-  formants: tuple[float, float, float] | None = None
-  voiced: float = 0.0
-  noise: float = 0.0
-  centre: float = 3000.0
-  width: float = 1000.0
-  opening: float = 0.15
-  spread: float = 0.1
-  seconds: tuple[float, float] = (0.05, 0.09)
+  formants: tuple[float, float, float] | None = None  # Hz, of a 17 cm tract; None: the next vowel's
+  voiced: float = 0.0  # amplitude of the glottal source
+  noise: float = 0.0  # amplitude of the friction noise
+  centre: float = 3000.0  # Hz, of the noise
+  width: float = 1000.0  # Hz, standard deviation of the noise's band
+  opening: float = 0.15  # of the mouth, 0 to 1
+  spread: float = 0.1  # of the lips, -1 (rounded) to 1 (drawn apart)
+  seconds: tuple[float, float] = (0.05, 0.09)  # shortest and longest duration
 
 
 VOWELS = {
@@ -56,7 +44,7 @@ VOWELS = {
   "o": Phone((500, 950, 2450), 1.0, opening=0.60, spread=-0.6, seconds=(0.07, 0.13)),
   "u": Phone((320, 780, 2300), 1.0, opening=0.26, spread=-0.95, seconds=(0.06, 0.12)),
 }
-VOWEL_SHARES = (0.32, 0.30, 0.12, 0.18, 0.08)  # about those of Spanish
+VOWEL_SHARES = (0.32, 0.30, 0.12, 0.18, 0.08)  # approximately those of Spanish
 SONORANTS = {
   "m": Phone((280, 1000, 2200), 0.5, opening=0.0),
   "n": Phone((280, 1600, 2500), 0.5, opening=0.2),
@@ -71,7 +59,7 @@ FRICATIVES = {
   "x": Phone(None, 0.0, 0.20, 2000, 900, 0.35, 0.1, (0.06, 0.10)),
   "ch": Phone(None, 0.0, 0.30, 3800, 1100, 0.2, -0.4, (0.05, 0.08)),
 }
-STOPS = {  # each a closure, then a burst of noise
+STOPS = {  # a closure, and the centre of the noise burst after it, Hz
   "p": (Phone((400, 850, 2300), opening=0.0), 900.0),
   "t": (Phone((400, 1750, 2650), opening=0.15), 4300.0),
   "k": (Phone((400, 2000, 2300), opening=0.3), 2200.0),
@@ -86,49 +74,40 @@ BREATH = Phone(None, 0.0, 0.03, 1800, 1200, 0.2, 0.0, (0.15, 0.25))
 
 @dataclasses.dataclass(frozen=True)
 class Utterance:
-  """Speech and what the speaker's face did for it; F = T / FRAME frames at FRAME_RATE.
+  """Speech and the movements of the speaker's face, in F = T / FRAME frames at FRAME_RATE."""
 
-  Attributes:
-    samples: float32 [T], 16 kHz, as close to the lips; root mean square LEVEL.
-    opening: of the mouth, float32 [F], 0 to about 1.
-    spread: of the lips, float32 [F], -1 to 1.
-    stress: float32 [F], 0 to 1.
-    pitch: Hz, float32 [F], of the voice where there is any.
-    mood: float32 [F], about -1 to 1.
-  """
-
-  samples: np.ndarray
-  opening: np.ndarray
-  spread: np.ndarray
-  stress: np.ndarray
-  pitch: np.ndarray
-  mood: np.ndarray
+  samples: np.ndarray  # float32 [T] at 16 kHz, close to the lips, with root mean square LEVEL
+  opening: np.ndarray  # of the mouth, float32 [F], 0 to about 1
+  spread: np.ndarray  # of the lips, float32 [F], -1 to 1
+  stress: np.ndarray  # float32 [F], 0 to 1
+  pitch: np.ndarray  # float32 [F], Hz, where the sound is voiced
+  mood: np.ndarray  # float32 [F], about -1 to 1
 
 
 @dataclasses.dataclass(frozen=True)
 class _Said:
-  """A phone as it was said."""
+  """A phone as it is uttered."""
 
   phone: Phone
   frames: int
-  effort: float  # about 1: loud and wide, or faint and narrow
+  effort: float  # loudness and width of the mouth, about 1
   stress: float  # 0 or 1
   progress: float  # 0 to 1 through the phrase
 
 
 def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance:
-  """Some seconds out of a person's talk.
+  """Returns a random utterance.
 
-  A good mood lifts the pitch, brightens the voice, speeds it up, and shortens the vocal tract, as a
-  smile does (Tartter 1980).
+  A good mood raises the pitch, brightens the voice, speeds it up, and shortens the vocal tract, as
+  a smile does (Tartter 1980).
 
   Args:
-    voice: whose.
-    mood: float [F], about -1 to 1; its length is the utterance's.
-    rng: decides what is said, and how.
+    voice: The voice.
+    mood: Mood, float [F], about -1 to 1. Its length is that of the utterance.
+    rng: Generator of the syllables and everything else that is random.
   """
   frames = len(mood)
-  skipped = int(rng.integers(FRAME_RATE))  # begin anywhere
+  skipped = int(rng.integers(FRAME_RATE))  # start anywhere in the talk
   said = _talk(voice.rate * (1 + 0.08 * mood.mean()), skipped + frames, rng)
   counts = [s.frames for s in said]
 
@@ -146,6 +125,7 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
   vibration = 1 + voice.roughness * rng.standard_normal(frames)
   samples = _sound(
     voice,
+    rng,
     pitch=(pitch * vibration).astype(np.float32),
     voiced=track([p.voiced for p in phones], 7) * effort,
     noise=track([p.noise for p in phones], 3) * effort,
@@ -153,7 +133,6 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
     width=track([p.width for p in phones], 3),
     formants=track(_formants(phones), 13),
     mood=mood.astype(np.float32),
-    rng=rng,
   )
   return Utterance(
     samples=samples * np.float32(LEVEL / (samples.std() + 1e-6)),
@@ -166,9 +145,9 @@ def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance
 
 
 def record(speech: np.ndarray, microphone: Microphone, rng: np.random.Generator) -> np.ndarray:
-  """Speech as a microphone in some room takes it down, clipped: float [T] to int16 [T].
+  """Returns speech, float [T], as recorded by a microphone in a random room, int16 [T].
 
-  The room echoes for 0.05 to 0.2 s, 12 to 25 dB below the speech.
+  The room's echo lasts for 0.05 to 0.2 s and is 12 to 25 dB below the speech.
   """
   seconds = rng.uniform(0.05, 0.2)
   length = int(seconds * schema.SAMPLE_RATE)
@@ -183,7 +162,7 @@ def record(speech: np.ndarray, microphone: Microphone, rng: np.random.Generator)
 
 
 def _talk(rate: float, frames: int, rng: np.random.Generator) -> list[_Said]:
-  """Phrases of 5 to 14 syllables with pauses between them, for at least so long."""
+  """Returns phrases of 5 to 14 syllables and pauses that last at least `frames` frames."""
 
   def say(phone: Phone, slow: float, effort: float, stress: float, progress: float) -> _Said:
     seconds = rng.uniform(*phone.seconds) * slow
@@ -229,7 +208,7 @@ def _syllable(rng: np.random.Generator) -> list[Phone]:
 
 
 def _formants(phones: list[Phone]) -> np.ndarray:
-  """Hz, float32 [P, 3]: of phones that have none of their own, those of the next that does."""
+  """Returns the formants of phones, float32 [P, 3], Hz. None is replaced by the next."""
   found = []
   following = VOWELS["e"].formants
   for phone in reversed(phones):
@@ -239,18 +218,9 @@ def _formants(phones: list[Phone]) -> np.ndarray:
 
 
 def _sound(
-  voice: Voice,
-  *,
-  pitch: np.ndarray,
-  voiced: np.ndarray,
-  noise: np.ndarray,
-  centre: np.ndarray,
-  width: np.ndarray,
-  formants: np.ndarray,
-  mood: np.ndarray,
-  rng: np.random.Generator,
+  voice: Voice, rng: np.random.Generator, *, pitch, voiced, noise, centre, width, formants, mood
 ) -> np.ndarray:
-  """Float32 [F * FRAME] from what every frame is to sound like."""
+  """Returns the sound, float32 [F * FRAME], of tracks [F] or [F, 3] of a phone's properties."""
   frames = len(pitch)
   length = frames * FRAME
   at = np.arange(length, dtype=np.float32) / FRAME
@@ -260,7 +230,7 @@ def _sound(
 
   phase = np.cumsum(sampled(pitch).astype(np.float64) / schema.SAMPLE_RATE) + rng.random()
   u = (phase % 1 / OPEN_QUOTIENT).astype(np.float32)
-  glottis = np.where(u < 1, 2 * u - 3 * u * u, 0)  # the flow's derivative (Klatt and Klatt 1990)
+  glottis = np.where(u < 1, 2 * u - 3 * u * u, 0)  # derivative of the flow (Klatt and Klatt 1990)
   breath = rng.standard_normal(length, np.float32) * np.where(u < 1, 1.0, 0.4)
   source = (glottis + voice.breath * breath) * sampled(voiced)
   friction = rng.standard_normal(length, np.float32)
@@ -287,20 +257,20 @@ def _sound(
 
 
 def _frames(sound: np.ndarray) -> np.ndarray:
-  """Overlapping frames of 2 FRAME samples whose windows add up to one: float32 [F, 2 FRAME]."""
+  """Returns overlapping frames whose windows add up to one: float32 [F, 2 FRAME]."""
   padded = np.pad(sound.astype(np.float32), (FRAME // 2, 3 * FRAME // 2))
   window = signal.get_window("hann", 2 * FRAME).astype(np.float32)
   return sliding_window_view(padded, 2 * FRAME)[::FRAME][: len(sound) // FRAME] * window
 
 
 def _smooth(track: np.ndarray, frames: int) -> np.ndarray:
-  """A track [F, ...] averaged over a raised cosine of so many frames (odd)."""
+  """Returns a track [F, ...] smoothed by a raised cosine of an odd number of frames."""
   window = signal.get_window("hann", frames + 2, fftbins=False)[1:-1]
   return ndimage.convolve1d(track, window / window.sum(), axis=0, mode="nearest")
 
 
 def wander(rng: np.random.Generator, frames: int, seconds: float) -> np.ndarray:
-  """A smooth random walk around 0 with standard deviation 1: float64 [F]."""
+  """Returns a smooth random track around 0 with standard deviation 1: float64 [F]."""
   sigma = seconds * FRAME_RATE
   margin = int(4 * sigma)
   noise = ndimage.gaussian_filter1d(rng.standard_normal(frames + 2 * margin), sigma)

@@ -1,1 +1,1 @@
-"""The published Youtubers faces, as released and as leak-free clips."""
+"""The published Youtubers dataset, as released and as leak-free clips."""

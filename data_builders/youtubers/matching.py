@@ -1,8 +1,8 @@
-"""Exact matching: which pieces of sound are slices of the same recording, and where they lie in it.
+"""Finds the pieces of sound that were cut from the same recording, and their positions in it.
 
-Pieces that overlap share samples bit for bit. Of each run of 16 windows of 48 samples the one with
-the lowest hash is kept (winnowing), so that two pieces keep the same ones wherever they overlap;
-equal hashes propose how two pieces lie to each other, and every sample of their overlap must agree.
+Overlapping pieces have identical samples. In each run of 16 windows of 48 samples, the window with
+the lowest hash is kept (winnowing), so that two pieces keep the same windows where they overlap.
+Equal hashes propose a relative position of two pieces, and all samples of the overlap must agree.
 """
 
 import dataclasses
@@ -11,20 +11,20 @@ from collections.abc import Sequence
 import numpy as np
 
 WINDOW = 48  # samples
-RUN = 16  # of each run of so many windows one is kept
-SHORTEST = WINDOW + RUN - 1  # samples; every lively overlap from this length on is found
-CHANGES = 24  # of 47 between neighbours, or a window is not lively: silence looks like silence
+RUN = 16  # number of windows of which one is kept
+SHORTEST = WINDOW + RUN - 1  # length from which every overlap is found, samples, except in silence
+CHANGES = 24  # least number of differing neighbours in a window; silence is the same everywhere
 NEVER = np.uint64(2**64 - 1)
 
 
 @dataclasses.dataclass
 class Timeline:
-  """Recovered sound: pieces laid over each other where they agree.
+  """Sound that is recovered from overlapping pieces.
 
   Attributes:
-    samples: int16 [L]; 0 where unknown.
-    known: bool [L].
-    pieces: which pieces lie here, and at which of its samples each begins.
+    samples: Samples, int16 [L], 0 where unknown.
+    known: Whether each sample is known, bool [L].
+    pieces: Index of the first sample of each piece, by number of the piece.
   """
 
   samples: np.ndarray
@@ -33,15 +33,15 @@ class Timeline:
 
 
 def lay_out(pieces: Sequence[np.ndarray]) -> tuple[list[Timeline], np.ndarray]:
-  """Timelines that hold every piece exactly once, and the pairs of pieces that share sound.
+  """Returns timelines that contain every piece once, and the pairs of pieces that share sound.
 
   Args:
-    pieces: int16 [T] each.
+    pieces: Pieces of sound, each int16 [T].
 
   Returns:
-    The timelines, by their lowest piece, and int64 [M, 2] pairs. Sound that recurs (a jingle) can
-    make a pair whose placement contradicts the rest: such a pair still counts as sharing sound, but
-    its pieces are not laid over each other.
+    The timelines, in order of their lowest piece, and pairs, int64 [M, 2]. Recurring sound such as
+    a jingle can lead to a pair whose relative position contradicts the others. Such a pair still
+    shares sound, but its pieces are not merged.
   """
   timelines = {i: Timeline(p.copy(), np.ones(len(p), bool), {i: 0}) for i, p in enumerate(pieces)}
   home = np.arange(len(pieces))  # piece -> the timeline that holds it
@@ -64,7 +64,7 @@ def lay_out(pieces: Sequence[np.ndarray]) -> tuple[list[Timeline], np.ndarray]:
 
 
 def _merge(first: Timeline, second: Timeline, shift: int) -> bool:
-  """Lays the second timeline over the first, `shift` samples on; False where they disagree."""
+  """Merges the second timeline into the first, `shift` samples later; False if they disagree."""
   start, stop = min(0, shift), max(len(first.samples), shift + len(second.samples))
   grow = (-start, stop - len(first.samples))
   samples, known = np.pad(first.samples, grow), np.pad(first.known, grow)
@@ -81,18 +81,17 @@ def _merge(first: Timeline, second: Timeline, shift: int) -> bool:
 
 
 def _overlaps(pieces: Sequence[np.ndarray]) -> np.ndarray:
-  """Verified overlaps, int64 [M, 3]: piece, piece, and how far the second begins after the first.
+  """Returns verified overlaps, int64 [M, 3]: two pieces, and the second's start in the first.
 
-  Longest overlap first, so that the surest placements are made first. Of pieces that all share a
-  window only neighbours are paired: the others follow from them.
+  The longest and thus most certain overlaps come first. Of several pieces with a common window,
+  only neighbours are paired, as the other pairs follow from them.
   """
   hashes, owners, positions = _fingerprints(pieces)
   order = np.lexsort((positions, owners, hashes))
   hashes, owners, positions = hashes[order], owners[order], positions[order]
   pairs = np.flatnonzero((hashes[1:] == hashes[:-1]) & (owners[1:] != owners[:-1]))
   proposed = np.unique(
-    np.stack([owners[pairs], owners[pairs + 1], positions[pairs] - positions[pairs + 1]], 1),
-    axis=0,
+    np.stack([owners[pairs], owners[pairs + 1], positions[pairs] - positions[pairs + 1]], 1), axis=0
   ).reshape(-1, 3)
   lengths = np.array([len(piece) for piece in pieces])
   a, b, shift = proposed.T
@@ -106,10 +105,10 @@ def _overlaps(pieces: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Hash, piece and position of every window that is kept.
+  """Returns the hash, piece and position of every window that is kept.
 
-  A polynomial rolling hash modulo 2**64, as differences of one running sum per piece: with B odd
-  and S the running sum of x[t] B**t, a window hashes to (S[t + WINDOW] - S[t]) B**-t.
+  This is a polynomial rolling hash modulo 2**64, computed from one cumulative sum per piece. With
+  an odd base B and the cumulative sum S of x[t] B**t, the hash is (S[t + WINDOW] - S[t]) B**-t.
   """
   longest = max((len(piece) for piece in pieces), default=0)
   base = 0x9E3779B97F4A7C15
@@ -128,8 +127,8 @@ def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray,
     changes = np.append(0, np.cumsum(np.diff(piece) != 0))
     lively = changes[WINDOW - 1 :] - changes[:count] >= CHANGES
     window[~lively] = NEVER
-    lowest = _sliding(np.minimum, window)  # of each run
-    kept = _sliding(np.maximum, np.pad(lowest, RUN - 1))  # the highest of the runs that hold it
+    lowest = _sliding(np.minimum, window)  # hash in each run
+    kept = _sliding(np.maximum, np.pad(lowest, RUN - 1))  # highest of the runs with it
     picked = np.flatnonzero((window == kept) & (window != NEVER))
     hashes.append(window[picked])
     owners.append(np.full(len(picked), i))
@@ -140,7 +139,7 @@ def _fingerprints(pieces: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray,
 
 
 def _sliding(fold: np.ufunc, values: np.ndarray) -> np.ndarray:
-  """`fold` (minimum or maximum) of every run of `RUN` neighbours, a power of two: [N - RUN + 1]."""
+  """Returns the minimum or maximum (`fold`) of each run of `RUN` values, a power of two."""
   reach = 1
   while reach < RUN:
     values = fold(values[:-reach], values[reach:])

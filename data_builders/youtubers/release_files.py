@@ -1,4 +1,4 @@
-"""The published pairs of face and speech, out of a folder or an archive of the release."""
+"""Reads the published pairs of face and speech from a folder or archive of the release."""
 
 import dataclasses
 import hashlib
@@ -22,32 +22,25 @@ from wav2pix_jax.common.errors import UserError
 LAYOUT = "dataset/{train,test}/<identity>/{cropped_face,preprocessed}_frame_<n>.{png,wav}"
 _PAIRED = re.compile(
   r"(?:^|/)dataset/(train|test)/([^/]+)/"
-  r"(?:(cropped_face)_frame_(\d+)\.png|(preprocessed)_frame_(\d+)\.wav)$"
+  r"(?:cropped_face_frame_(\d+)\.png|preprocessed_frame_(\d+)\.wav)$"
 )
-# What damaged, encrypted or unknown archives raise.
+# The exceptions that damaged, encrypted or unknown archives raise.
 _UNREADABLE = (
-  OSError,
-  EOFError,
-  KeyError,
-  NotImplementedError,
-  RuntimeError,
-  lzma.LZMAError,
-  tarfile.TarError,
-  zipfile.BadZipFile,
-  zlib.error,
+  *(OSError, EOFError, KeyError, NotImplementedError, RuntimeError),
+  *(lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """One published pair.
+  """A published pair of a face and speech.
 
   Attributes:
-    split: "train" or "test", as published.
-    identity: name of the folder it lies in.
-    number: of its file names.
-    face: the image file; JPEG data with channels in BGR order.
-    speech: int16 [T], 16 kHz mono.
+    split: The published split, "train" or "test".
+    identity: Name of the identity, from the folder.
+    number: Number of the pair, from the file names.
+    face: The image file, JPEG data with channels in BGR order.
+    speech: Speech, int16 [T], 16 kHz mono.
   """
 
   split: str
@@ -58,24 +51,24 @@ class Pair:
 
 
 def read_pairs(source: Path) -> list[Pair]:
-  """Every pair, by split, identity and number; a face or a sound alone is left out.
+  """Returns all pairs, sorted by split, identity and number. Faces and sounds alone are left out.
 
   Args:
-    source: folder, `.zip` or `.tar.*` that holds the release's `dataset/` at any depth.
+    source: A folder, `.zip` or `.tar.*` that contains the release's `dataset/` at any depth.
 
   Raises:
-    UserError: no such source, an archive that cannot be read, no pairs in it, or a sound that is
-      not 16 kHz, mono, 16 bit.
+    UserError: The source cannot be read, has no pairs, or has a sound that is not 16 kHz, mono, 16
+      bit.
   """
   faces, sounds = {}, {}
   try:
     for path, data in tqdm.tqdm(_files(source), f"Reading {source.name}", unit=" files"):
       if match := _PAIRED.search(path):
-        split, identity, face, face_number, _, sound_number = match.groups()
+        split, identity, face, sound = match.groups()
         if face:
-          faces[split, identity, int(face_number)] = data
+          faces[split, identity, int(face)] = data
         else:
-          sounds[split, identity, int(sound_number)] = _speech(path, data)
+          sounds[split, identity, int(sound)] = _speech(path, data)
   except _UNREADABLE as error:
     reason = str(error).partition("\n")[0]
     raise UserError(
@@ -88,10 +81,10 @@ def read_pairs(source: Path) -> list[Pair]:
 
 
 def digest(source: Path) -> str:
-  """Hexadecimal SHA-256 of an archive, or of the names and contents of the pairs in a folder.
+  """Returns the SHA-256 of an archive, or of the names and contents of a folder's pairs, in hex.
 
   Raises:
-    UserError: no such source, or one that cannot be read.
+    UserError: The source cannot be read.
   """
   try:
     if source.is_dir():
@@ -106,7 +99,7 @@ def digest(source: Path) -> str:
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-  """(path inside the source, content) of every file of a folder's pairs, or of an archive."""
+  """Yields the path and content of each file of a folder's pairs, or of an archive."""
   if source.is_dir():
     walk = os.walk(source, followlinks=True)
     paths = sorted(Path(folder, name) for folder, _, names in walk for name in names)

@@ -1,14 +1,13 @@
-"""TFDS builder of the published Youtubers pairs: array_record, no TensorFlow.
+"""TFDS builder of the published Youtubers pairs, without TensorFlow.
 
-`released` holds every published pair, a face and 1 s of speech, in the published splits, whose
-speech overlaps. `clean` holds every distinct face once, with up to 4 s of the speech around it, in
-`train`, `validation` and `test`, which share no sample.
+`released` has every published pair, a face and 1 s of speech, in the published splits, whose
+speech overlaps. `clean` has every distinct face once, with up to 4 s of the speech around it, in
+the splits `train`, `validation` and `test`, which share no sample.
 """
 
 import collections
 import dataclasses
 import functools
-import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,8 +16,9 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from data_builders import splits
-from data_builders.builder import PairsBuilder
-from data_builders.youtubers import clips, release_files
+from data_builders.builder import PairsBuilder, record
+from data_builders.youtubers import recovery, release_files
+from data_builders.youtubers.recovery import RecoveredClip
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
 
@@ -30,13 +30,13 @@ CLEAN = "clean"
 
 @dataclasses.dataclass(kw_only=True)
 class YoutubersConfig(tfds.core.BuilderConfig):
-  """Which records, and where the release lies.
+  """The source and variant of the dataset.
 
   Attributes:
-    source: folder, `.zip` or `.tar.*` of the release; empty: download it.
-    leak_free: `clean` rather than `released`.
-    identities: who is in the published archive.
-    train_records: how many of its records are to train on; of `clean` about as many.
+    source: A folder, `.zip` or `.tar.*` of the release; empty to download it.
+    leak_free: Whether this is `clean` rather than `released`.
+    identities: Number of identities in the published archive.
+    train_records: Number of training records in the published archive, approximate for `clean`.
   """
 
   source: str = ""
@@ -46,12 +46,16 @@ class YoutubersConfig(tfds.core.BuilderConfig):
 
 
 def config(name: str, source: str) -> YoutubersConfig:
-  """`released` or `clean` of a source, under a name that changes with the source's content.
+  """Returns a config whose name depends on the content of the source.
 
-  TFDS takes a dataset as prepared when one of its name is.
+  TFDS identifies datasets by name.
+
+  Args:
+    name: `RELEASED` or `CLEAN`.
+    source: A folder, `.zip` or `.tar.*` of the release; empty to download it.
 
   Raises:
-    UserError: no such source, or an unreadable one.
+    UserError: The source cannot be read.
   """
   if not source:
     return next(c for c in Builder.BUILDER_CONFIGS if c.name == name)
@@ -61,7 +65,7 @@ def config(name: str, source: str) -> YoutubersConfig:
 
 
 class Builder(PairsBuilder):
-  """Faces in RGB, decoded once, stored as JPEG 95 4:4:4; speech as recorded. See `schema.py`."""
+  """Builds faces in RGB as JPEG 95 4:4:4, and speech as recorded, see `schema.py`."""
 
   VERSION = tfds.core.Version("1.0.0")
   RELEASE_NOTES = {"1.0.0": "First version."}
@@ -75,7 +79,7 @@ class Builder(PairsBuilder):
       name=CLEAN,
       leak_free=True,
       train_records=986,  # four fifths of the 1,232 faces
-      description="Every distinct face with the speech around it, split by shared sound.",
+      description="Every distinct face with the speech around it, in splits that share no sound.",
     ),
   ]
 
@@ -106,40 +110,39 @@ class Builder(PairsBuilder):
     source = self.builder_config.source or dl_manager.download(URL)
     pairs = release_files.read_pairs(Path(source))
     self.info.features[schema.IDENTITY].names = sorted({pair.identity for pair in pairs})
-    by_split = _leak_free(pairs) if self.builder_config.leak_free else clips.as_published(pairs)
+    by_split = _leak_free(pairs) if self.builder_config.leak_free else recovery.as_published(pairs)
     return {split: self._generate_examples(found) for split, found in by_split.items()}
 
-  def _generate_examples(self, found: Sequence[clips.Clip]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records as `schema.py` says."""
+  def _generate_examples(
+    self, found: Sequence[RecoveredClip]
+  ) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yields records, see `schema.py`."""
     for clip in found:
-      key = f"{clip.published_split}/{clip.identity}/{clip.number}"
-      yield (
-        key,
-        {
-          schema.ID: key,
-          schema.FACE: io.BytesIO(_rgb_jpeg(clip.face)),
-          schema.SPEECH: clip.speech,
-          schema.IDENTITY: clip.identity,
-          schema.OFFSET: clip.offset,
-          schema.INSTANT: clip.instant,
-          schema.INSTANT_ERROR: clip.instant_error,
-          schema.UNIT: clip.unit,
-        },
+      pair = clip.pair
+      yield record(
+        f"{pair.split}/{pair.identity}/{pair.number}",
+        _rgb_jpeg(pair.face),
+        clip.speech,
+        pair.identity,
+        clip.unit,
+        clip.offset,
+        clip.instant,
+        clip.instant_error,
       )
 
 
-def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[clips.Clip]]:
-  """The clips of each split, by the rule of `splits.py` on audio groups."""
+def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[RecoveredClip]]:
+  """Returns the clips of each split. Audio groups are the units of the splits, see `splits.py`."""
   print(f"Finding which of {len(pairs):,} published chunks overlap ...")
-  recovery = clips.recover(pairs)
-  found = recovery.clips
+  recovered = recovery.recover(pairs)
+  found = recovered.clips
   units: dict[str, Counter[int]] = collections.defaultdict(Counter)
   for clip in found:
-    units[clip.identity][clip.unit] += 1
+    units[clip.pair.identity][clip.unit] += 1
   split_of = splits.assign(units)
   print(
     f"{len(pairs):,} published chunks show {len(found):,} faces in {len(split_of)} audio groups "
-    f"with {recovery.seconds:,.0f} s of distinct sound; {recovery.leaking:.1%} of the published "
+    f"with {recovered.seconds:,.0f} s of distinct sound; {recovered.leaking:.1%} of the published "
     "test chunks share sound with training chunks."
   )
   by_split = {split: [c for c in found if split_of[c.unit] == split] for split in splits.SHARES}
@@ -148,10 +151,10 @@ def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[clips.Clip
 
 @functools.lru_cache(maxsize=16)  # neighbouring pairs show the same face
 def _rgb_jpeg(face: bytes) -> bytes:
-  """A published image file, whose JPEG data is in BGR order, as RGB JPEG.
+  """Returns a published image, whose channels are in BGR order, as an RGB JPEG file.
 
   Raises:
-    UserError: not an image.
+    UserError: It is not an image.
   """
   try:
     return images.encode_jpeg(images.decode(face)[..., ::-1])

@@ -1,4 +1,4 @@
-"""A renderer of talking heads: an analytic relief, shaded, painted, and turned.
+"""A renderer of talking heads: an analytic relief that is shaded, painted, and turned.
 
-`head.py` puts together what the other files draw, each its part of the face.
+Each module draws a part of the face, and `head.py` combines them.
 """

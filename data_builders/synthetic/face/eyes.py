@@ -1,4 +1,4 @@
-"""Eyes: lids between two curves, a ball with an iris behind them, lashes and paint."""
+"""Draws eyes: lids between two curves, an eyeball with an iris, lashes and make-up."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ WHITE = np.array([0.74, 0.70, 0.67], np.float32)
 BLACK = np.array([0.006, 0.006, 0.008], np.float32)
 GLINT = np.array([0.95, 0.96, 1.0], np.float32)
 TEAR_DUCT = np.array([0.45, 0.18, 0.16], np.float32)
-SHADOW = (110, 70, 80)  # of makeup, sRGB
+SHADOW = (110, 70, 80)  # eye shadow, sRGB
 
 
 def paint(
@@ -27,7 +27,7 @@ def paint(
 def _paint_one(colour, canvas, person, pose, scene, light, side) -> None:
   face = person.face
   part = canvas.part(side * face.eye_x, face.eye_y, 0.40, 0.32)
-  x = (canvas.x[part] - side * face.eye_x) * side  # positive: away from the nose
+  x = (canvas.x[part] - side * face.eye_x) * side  # positive is away from the nose
   y = canvas.y[part]
   t = x / face.eye_width
   away = np.abs(t)
@@ -42,7 +42,7 @@ def _paint_one(colour, canvas, person, pose, scene, light, side) -> None:
   falling = canvas.blur(light.diffuse[part], 0.06)
   ball = _ball(canvas, person, pose, scene, side, x, y - level, away)
   ball = ball * (0.35 + 0.65 * falling)
-  shade(ball, 0.55 * np.exp(-np.clip(y - upper, 0, 1) / 0.035))  # of the upper lid
+  shade(ball, 0.55 * np.exp(-np.clip(y - upper, 0, 1) / 0.035))  # shadow of the upper lid
   ix, iy = _on_iris(pose, side, x, y - level)
   glint_x = 0.035 if scene.light_x > 0 else -0.035
   glint = canvas.cover(np.hypot(ix * side - glint_x, iy + 0.042) - 0.022)
@@ -66,12 +66,12 @@ def _paint_one(colour, canvas, person, pose, scene, light, side) -> None:
 
 
 def _on_iris(pose: Pose, side: int, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Position relative to the iris's middle."""
+  """Returns the position relative to the centre of the iris."""
   return x - side * pose.gaze_x * 0.07, y + 0.012 - pose.gaze_y * 0.05
 
 
 def _ball(canvas, person, pose, scene, side, x, y, away) -> np.ndarray:
-  """The eyeball in even light, float32 [h, w, 3]."""
+  """Returns the eyeball in even light, float32 [h, w, 3]."""
   white = WHITE * (1 - 0.45 * np.clip(away, 0, 1) ** 2)[..., None]
   ix, iy = _on_iris(pose, side, x, y)
   radius, angle = np.hypot(ix, iy), np.arctan2(iy, ix)

@@ -1,4 +1,4 @@
-"""Glasses: two rims, a bridge, the beginnings of the temples, a faint reflection."""
+"""Draws glasses: two rims, a bridge, the front of the temples, and a faint reflection."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from data_builders.synthetic.identity import Face
 
 RIMS = {"round": (0.30, 0.26, 2.0), "square": (0.33, 0.225, 3.6)}  # half sizes, power
 FRAME = np.array([0.02, 0.018, 0.018], np.float32)
-WIRE = 0.022  # half of its thickness
+WIRE = 0.022  # half of the thickness of the rims
 
 
 def put_on(colour: np.ndarray, canvas: Canvas, face: Face) -> None:

@@ -1,4 +1,4 @@
-"""Hair: where it grows, its strands, and how it shines. It does not change with expression."""
+"""Draws hair: its outline, strands and shine. It does not depend on the expression."""
 
 import dataclasses
 
@@ -11,21 +11,13 @@ from data_builders.synthetic.identity import MALE, Person
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-  """A haircut.
+  """A hairstyle."""
 
-  Attributes:
-    volume: how far it stands off the head.
-    hairline: height of its lower edge on the forehead.
-    ends: height at which it is cut; None: above the ears.
-    roughness: of its outline.
-    curtains: how much wider than the head it falls, of hair that hangs to the sides.
-  """
-
-  volume: float
-  hairline: float
-  ends: float | None = None
-  roughness: float = 0.008
-  curtains: float | None = None
+  volume: float  # thickness
+  hairline: float  # height of the lower edge on the forehead
+  ends: float | None = None  # height of the tips; None is above the ears
+  roughness: float = 0.008  # of the outline
+  curtains: float | None = None  # extra width of hair that hangs down at the sides, if it does
 
 
 STYLES = {
@@ -45,14 +37,14 @@ SHORT_CURLS = Style(0.20, -0.95, 0.05, roughness=0.04, curtains=0.06)
 
 
 class Hair:
-  """The hair of one person on one canvas.
+  """The hair of a person on a canvas.
 
   Attributes:
-    front: cover of the hair before the face and on the skull, float32 [H, W].
-    behind: cover of what hangs behind the neck, float32 [H, W].
-    colour: linear light, float32 [H, W, 3].
-    relief: how far it stands out, float32 [H, W].
-    strands: noise along the strands, standard deviation 1, float32 [H, W].
+    front: Opacity of the hair in front of the face and on the skull, float32 [H, W].
+    behind: Opacity of the hair behind the neck, float32 [H, W].
+    colour: Linear light, float32 [H, W, 3].
+    relief: Height above the head, float32 [H, W].
+    strands: Noise along the strands with standard deviation 1, float32 [H, W].
   """
 
   def __init__(self, canvas: Canvas, person: Person, rng: np.random.Generator):
@@ -85,7 +77,7 @@ class Hair:
 
 
 def _outline(canvas: Canvas, person: Person, style: Style, fine, coarse) -> np.ndarray:
-  """Distance from the outer edge of all hair."""
+  """Returns the distance from the outer edge of all hair."""
   half = person.face.half_width
   x, y = canvas.x, canvas.y
   rough = style.roughness * fine
@@ -100,7 +92,7 @@ def _outline(canvas: Canvas, person: Person, style: Style, fine, coarse) -> np.n
 
 
 def _opening(canvas: Canvas, person: Person, style: Style, fine, strands) -> np.ndarray:
-  """Distance from the edge of the opening for the face, negative in the opening."""
+  """Returns the distance from the edge of the opening for the face, negative in the opening."""
   name, half = person.face.style, person.face.half_width
   x, y = canvas.x, canvas.y
   away = np.abs(x)
@@ -119,7 +111,7 @@ def _opening(canvas: Canvas, person: Person, style: Style, fine, strands) -> np.
 
 
 def _strands(canvas: Canvas, curly: bool, coarse, rng: np.random.Generator) -> np.ndarray:
-  """Noise stretched along lines that radiate from the crown and hang down at the sides."""
+  """Returns noise along lines that radiate from the crown and hang down at the sides."""
   white = rng.standard_normal((512, 1024), np.float32)
   if curly:
     texture = cv2.GaussianBlur(white, (0, 0), 5, sigmaY=9)
@@ -138,7 +130,7 @@ def _strands(canvas: Canvas, curly: bool, coarse, rng: np.random.Generator) -> n
 
 
 def _colour(canvas: Canvas, person: Person, style: Style, inward, strands) -> np.ndarray:
-  """Strands of varying darkness, with bands of light across them."""
+  """Returns the colour of strands of varying darkness, with bands of light across them."""
   hair = linear(person.face.hair)
   varied = np.clip(1 + 0.17 * strands, 0.35, 2)
   base = hair * (varied * (0.55 + 0.45 * inward))[..., None]

@@ -1,4 +1,4 @@
-"""A person's head, rendered: `Head(person, scale).render(pose, scene, ...)`."""
+"""Renders a person's head: `Head(person, scale).render(pose, scene, view, rng)`."""
 
 import dataclasses
 
@@ -12,8 +12,10 @@ from data_builders.synthetic.face.canvas import (
   Canvas,
   blend,
   linear,
+  moved,
   shade,
   superellipse,
+  turned,
 )
 from data_builders.synthetic.face.hair import Hair
 from data_builders.synthetic.face.light import light_on
@@ -21,36 +23,28 @@ from data_builders.synthetic.face.pose import Pose, Scene
 from data_builders.synthetic.face.surroundings import backdrop, body
 from data_builders.synthetic.identity import Person
 
-PIVOT = 0.35  # how far in front of the axis of turning the relief's zero lies
-NECK = 1.2  # height of the point about which the head tilts
+PIVOT = 0.35  # distance of the relief's zero in front of the axis of yaw and pitch
+NECK = 1.2  # height of the point around which the head rolls
 BEHIND = -0.5  # depth of the hair behind the neck
-SIDE = 2.44  # of the square in which a detector frames a face, from forehead to chin
-MIDDLE = 0.137  # height of that square's middle
-MIDDLE_DEPTH = 0.5  # how far the skin there is in front of the axis of turning
-NOISE = 0.006  # standard deviation of the camera's noise, over full scale
+SIDE = 2.44  # side of a face detector's square, from forehead to chin
+MIDDLE = 0.137  # height of the centre of that square
+MIDDLE_DEPTH = 0.5  # distance of the skin there in front of the axis of yaw and pitch
+NOISE = 0.006  # standard deviation of the camera's noise, relative to full scale
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-  """A picture's size and where in it the head is.
+  """The size of a picture and the position of the head in it."""
 
-  Attributes:
-    width: pixels, as is `height`.
-    height: of the picture.
-    scale: pixels per unit, which is half the width of a face.
-    x: pixels, as is `y`: where the face's origin lies.
-    y: downwards.
-  """
-
-  width: int
-  height: int
-  scale: float
-  x: float
-  y: float
+  width: int  # pixels
+  height: int  # pixels
+  scale: float  # pixels per unit, which is half the width of a face
+  x: float  # pixels, position of the face's origin
+  y: float  # pixels down, position of the face's origin
 
 
 class Head:
-  """A person at one resolution: what does not change from moment to moment, drawn once."""
+  """A person's head at one resolution. What does not depend on the moment is drawn once."""
 
   def __init__(self, person: Person, scale: float):
     self.person = person
@@ -62,14 +56,7 @@ class Head:
     self._room: tuple[tuple, np.ndarray] = ((), np.zeros(0))
 
   def render(self, pose: Pose, scene: Scene, view: View, rng: np.random.Generator) -> np.ndarray:
-    """A picture: sRGB, uint8 [height, width, 3].
-
-    Args:
-      pose: the moment's expression.
-      scene: the surroundings.
-      view: what of it is seen.
-      rng: of the camera's noise.
-    """
+    """Returns a picture, sRGB uint8 [height, width, 3]. `rng` generates the camera's noise."""
     layer, depth = self._straight(pose, scene)
     key = (scene.backdrop, view.width, view.height, view.scale)
     if self._room[0] != key:
@@ -85,27 +72,23 @@ class Head:
     picture = _over(picture, torso)
     head = self._turned(layer, depth, pose, x, y)
     sigma = 0.10 * view.scale
-    shadow = cv2.GaussianBlur(head[..., 3], (0, 0), sigma)
-    shadow = cv2.warpAffine(
-      shadow, np.array([[1, 0, 0], [0, 1, sigma]], np.float32), shadow.shape[::-1]
-    )
+    shadow = moved(cv2.GaussianBlur(head[..., 3], (0, 0), sigma), 0, sigma)
     shade(picture, 0.35 * shadow * torso[..., 3])
     picture = np.sqrt(np.clip(_over(picture, head), 0, 1))
     picture += NOISE * rng.standard_normal(picture.shape, np.float32)
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
   def box(self, pose: Pose, view: View) -> tuple[float, float, float, float]:
-    """Where the face is seen, as a detector frames it: left, top, width, height in pixels."""
+    """Returns the box that a face detector finds: left, top, width and height in pixels."""
     x = MIDDLE_DEPTH * np.sin(pose.yaw)
     y = MIDDLE * np.cos(pose.pitch) + MIDDLE_DEPTH * np.sin(pose.pitch) - NECK
-    cos, sin = np.cos(pose.roll), np.sin(pose.roll)
-    x, y = x * cos - y * sin, x * sin + y * cos + NECK
+    x, y = turned(x, y, -pose.roll)
     side = SIDE * view.scale
-    left, top = view.x + x * view.scale - side / 2, view.y + y * view.scale - side / 2
+    left, top = view.x + x * view.scale - side / 2, view.y + (y + NECK) * view.scale - side / 2
     return round(float(left), 2), round(float(top), 2), round(side, 2), round(side, 2)
 
   def _straight(self, pose: Pose, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """The head looking straight ahead: a layer [H, W, 4] and its relief [H, W]."""
+    """Returns the head looking straight ahead: a layer [H, W, 4] and its relief [H, W]."""
     canvas, person, hair = self.canvas, self.person, self.hair
     face = person.face
     edge = relief.outline(canvas, face, pose)
@@ -121,7 +104,6 @@ class Head:
     mouth.paint(colour, canvas, lips, face, scene.light)
     _open_nostrils(colour, canvas, person)
     eyes.paint(colour, canvas, person, pose, scene, light)
-
     glasses.put_on(colour, canvas, face)
 
     on_face = canvas.cover((edge**0.45 - 1) * 0.9)
@@ -132,7 +114,7 @@ class Head:
     return layer * (1 - hair.front)[..., None] + front, z + hair.relief
 
   def _ears(self, direction, scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Colour [H, W, 3] and cover [H, W] of both ears."""
+    """Returns the colour [H, W, 3] and opacity [H, W] of both ears."""
     canvas, half = self.canvas, self.person.face.half_width
     away = np.abs(canvas.x)
     cover = canvas.cover(superellipse(away - 1.02 * half, canvas.y - 0.12, 0.13, 0.30))
@@ -145,15 +127,14 @@ class Head:
   def _turned(
     self, layer: np.ndarray, depth: np.ndarray, pose: Pose, x: np.ndarray, y: np.ndarray
   ) -> np.ndarray:
-    """A layer [H, W, 4] as seen at positions x and y [h, w] when the head is turned.
+    """Returns a layer [H, W, 4] as seen at positions x and y [h, w] when the head is turned.
 
-    Each seen point is looked for by iteration: a point (a, b) of the plane that stands out by z is
-    seen at (a cos yaw + z sin yaw, b cos pitch + z sin pitch), a little lower where the head is
-    bent, and then the head tilts.
+    Each point is found by iteration. A point (a, b) of the plane with height z is seen at
+    (a cos yaw + z sin yaw, b cos pitch + z sin pitch), a little lower if the head is bent. Then the
+    head rolls.
     """
-    cos, sin = float(np.cos(pose.roll)), float(np.sin(pose.roll))
-    u = x * cos + (y - NECK) * sin
-    v = (y - NECK) * cos - x * sin + NECK
+    u, v = turned(x, y - NECK, pose.roll)
+    v = v + NECK
     cos_yaw, sin_yaw = float(np.cos(pose.yaw)), float(np.sin(pose.yaw))
     cos_pitch, sin_pitch = float(np.cos(pose.pitch)), float(np.sin(pose.pitch))
     smooth = self.canvas.blur(depth, 0.05) - PIVOT
@@ -187,10 +168,10 @@ def _open_nostrils(colour: np.ndarray, canvas: Canvas, person: Person) -> None:
 
 
 def _layer(colour: np.ndarray, cover: np.ndarray) -> np.ndarray:
-  """Colour [H, W, 3] times cover [H, W], and the cover: float32 [H, W, 4]."""
+  """Returns colour [H, W, 3] times opacity [H, W], and the opacity: float32 [H, W, 4]."""
   return np.dstack([colour * cover[..., None], cover]).astype(np.float32)
 
 
 def _over(under: np.ndarray, layer: np.ndarray) -> np.ndarray:
-  """A layer laid on a picture [H, W, 3]."""
+  """Returns a layer on top of a picture [H, W, 3]."""
   return under * (1 - layer[..., 3:]) + layer[..., :3]

@@ -1,47 +1,35 @@
-"""How light falls on a relief."""
+"""Computes the light on a relief."""
 
 import dataclasses
 
 import cv2
 import numpy as np
 
-from data_builders.synthetic.face.canvas import Canvas
+from data_builders.synthetic.face.canvas import Canvas, moved, turned
 from data_builders.synthetic.face.pose import Pose, Scene
 
-WRAP = np.array([0.42, 0.22, 0.16], np.float32)  # light under the skin reaches round edges
+WRAP = np.array([0.42, 0.22, 0.16], np.float32)  # light that scatters under the skin
 SKY = np.array([0.95, 1.0, 1.08], np.float32)
 LAMP = np.array([1.04, 1.0, 0.95], np.float32)
 
 
 @dataclasses.dataclass(frozen=True)
 class Light:
-  """Light on every point of a relief.
+  """The light on every point of a relief."""
 
-  Attributes:
-    diffuse: to be multiplied with the albedo, float32 [H, W, 3].
-    specular: to be added, float32 [H, W].
-    direction: to the lamp, in the head's own frame, of length 1.
-    facing: cosine between surface and lamp, as it would be without shadows, float32 [H, W].
-  """
-
-  diffuse: np.ndarray
-  specular: np.ndarray
-  direction: tuple[float, float, float]
-  facing: np.ndarray
+  diffuse: np.ndarray  # float32 [H, W, 3], to be multiplied by the albedo
+  specular: np.ndarray  # float32 [H, W], to be added
+  direction: tuple[float, float, float]  # unit vector to the lamp in the head's coordinates
+  facing: np.ndarray  # float32 [H, W], cosine of the angle between surface normal and lamp
 
 
 def light_on(
   canvas: Canvas, z: np.ndarray, pores: np.ndarray, hair: np.ndarray, pose: Pose, scene: Scene
 ) -> Light:
-  """A lamp and the room's own light, with short shadows of nose, brows and hair.
+  """Returns the light of a lamp and of the room, with short shadows of nose, brows and hair.
 
-  Args:
-    canvas: of the relief.
-    z: the relief, float32 [H, W].
-    pores: noise that roughens it.
-    hair: cover of the hair before the face.
-    pose: how the head is turned, as the lamp is not.
-    scene: where the lamp is.
+  `z` is the relief, `pores` noise that roughens it, and `hair` the opacity of the hair in front of
+  the face, each float32 [H, W]. The lamp does not turn with the head.
   """
   scale = canvas.scale
   smooth = canvas.blur(z, 0.018)
@@ -68,32 +56,24 @@ def light_on(
 
 
 def _in_head(scene: Scene, pose: Pose) -> tuple[float, float, float]:
-  """The direction to the lamp, turned against the head."""
+  """Returns the direction to the lamp in the head's coordinates."""
   x, y, z = np.array([scene.light_x, scene.light_y, 1.0]) / np.sqrt(
     scene.light_x**2 + scene.light_y**2 + 1
   )
-  x, z = x * np.cos(pose.yaw) - z * np.sin(pose.yaw), x * np.sin(pose.yaw) + z * np.cos(pose.yaw)
-  y, z = (
-    y * np.cos(pose.pitch) - z * np.sin(pose.pitch),
-    y * np.sin(pose.pitch) + z * np.cos(pose.pitch),
-  )
+  x, z = turned(x, z, -pose.yaw)
+  y, z = turned(y, z, -pose.pitch)
   return float(x), float(y), float(z)
 
 
 def _shadow(canvas: Canvas, z: np.ndarray, lx: float, ly: float, lz: float) -> np.ndarray:
-  """Where the relief itself stands in the light, up to 0.3 units away: 0 to 1."""
+  """Returns the shadow that the relief casts on itself, up to 0.3 units away: 0 to 1."""
   shadow = np.zeros_like(z)
   for reach in (0.06, 0.12, 0.20, 0.30):
     step = -reach * canvas.scale / max(lz, 0.3)
-    moved = _moved(z, lx * step, ly * step)
-    shadow = np.maximum(shadow, np.clip((moved - z - reach) * 9, 0, 1))
+    towards_lamp = moved(z, lx * step, ly * step)
+    shadow = np.maximum(shadow, np.clip((towards_lamp - z - reach) * 9, 0, 1))
   return canvas.blur(shadow, 0.03)
 
 
 def _hair_shadow(canvas: Canvas, hair: np.ndarray, lx: float) -> np.ndarray:
-  return canvas.blur(_moved(hair, -0.10 * lx * canvas.scale, 0.07 * canvas.scale), 0.05)
-
-
-def _moved(field: np.ndarray, x: float, y: float) -> np.ndarray:
-  """A field moved by so many pixels, zeros behind it."""
-  return cv2.warpAffine(field, np.array([[1, 0, x], [0, 1, y]], np.float32), field.shape[::-1])
+  return canvas.blur(moved(hair, -0.10 * lx * canvas.scale, 0.07 * canvas.scale), 0.05)

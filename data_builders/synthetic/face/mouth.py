@@ -1,4 +1,4 @@
-"""The mouth: four curves, lips between the outer and the inner two, and what is behind them."""
+"""Draws a mouth: lips between two outer and two inner curves, and teeth and tongue behind them."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from data_builders.synthetic.face.canvas import Canvas, Part, blend, linear, sha
 from data_builders.synthetic.face.pose import Pose
 from data_builders.synthetic.identity import Face
 
-JAW_DROP = 0.17  # of the chin, for an opening of 1
+JAW_DROP = 0.17  # distance by which the chin drops at an opening of 1
 DARK = np.array([0.055, 0.012, 0.012], np.float32)
 TONGUE = np.array([0.24, 0.056, 0.056], np.float32)
 UPPER_TEETH = np.array([1.0, 0.95, 0.86], np.float32)
@@ -17,38 +17,24 @@ LOWER_TEETH = np.array([0.75, 0.70, 0.62], np.float32)
 
 @dataclasses.dataclass(frozen=True)
 class Mouth:
-  """Where everything of the mouth is, for one expression; all arrays are [h, w] of `part`.
+  """The geometry of a mouth in one expression. All arrays are [h, w] of `part`."""
 
-  Attributes:
-    part: the canvas's pixels that are meant.
-    x: position, as is `y`.
-    half_width: from the middle to a corner.
-    t: x over half_width.
-    middle: height of the line between closed lips.
-    upper: height of the upper lip's inner edge.
-    lower: height of the lower lip's inner edge.
-    in_upper: 0 at the upper lip's outer edge to 1 at its inner.
-    in_lower: 0 at the lower lip's inner edge to 1 at its outer.
-    lips: cover of both.
-    gap: cover of what is between them.
-  """
-
-  part: Part
+  part: Part  # pixels of the canvas
   x: np.ndarray
   y: np.ndarray
   half_width: float
-  t: np.ndarray
-  middle: np.ndarray
-  upper: np.ndarray
-  lower: np.ndarray
-  in_upper: np.ndarray
-  in_lower: np.ndarray
-  lips: np.ndarray
-  gap: np.ndarray
+  t: np.ndarray  # x / half_width
+  middle: np.ndarray  # height of the line between closed lips
+  upper: np.ndarray  # height of the upper lip's inner edge
+  lower: np.ndarray  # height of the lower lip's inner edge
+  in_upper: np.ndarray  # from 0 at the upper lip's outer edge to 1 at its inner edge
+  in_lower: np.ndarray  # from 0 at the lower lip's inner edge to 1 at its outer edge
+  lips: np.ndarray  # opacity of both lips
+  gap: np.ndarray  # opacity of the gap between them
 
 
 def mouth_of(canvas: Canvas, face: Face, pose: Pose) -> Mouth:
-  """The mouth's shape in an expression."""
+  """Returns the geometry of a mouth in an expression."""
   part = canvas.part(0, face.mouth_y + 0.12, 0.62, 0.62)
   x, y = canvas.x[part], canvas.y[part]
   smile, opening = max(pose.smile, 0.0), pose.opening
@@ -56,7 +42,7 @@ def mouth_of(canvas: Canvas, face: Face, pose: Pose) -> Mouth:
   t = x / half_width
   arch = np.clip(1 - t * t, 0, 1)
   within = np.abs(t) < 1
-  # corners a little up at rest, or the face looks sad
+  # the corners are a little up at rest; otherwise, the face looks sad
   lift = 0.10 * pose.smile + 0.012
   middle = face.mouth_y + 0.015 - lift * (np.minimum(t * t, 1.6) - 0.25)
   upper = middle - 0.05 * opening * arch - 0.004
@@ -113,15 +99,15 @@ def paint(colour: np.ndarray, canvas: Canvas, mouth: Mouth, face: Face, light: f
 
 
 def _inside(canvas: Canvas, mouth: Mouth, light: float) -> np.ndarray:
-  """Tongue and two rows of teeth in the dark: float32 [h, w, 3]."""
+  """Returns the tongue and two rows of teeth in the dark: float32 [h, w, 3]."""
   gape = mouth.lower - mouth.upper
   dome = (mouth.x / (mouth.half_width * 0.62)) ** 2
   dome = dome + ((mouth.y - mouth.lower - 0.02) / (0.10 + 0.35 * gape)) ** 2
   tongue = smoothstep(0.1, 0.8, np.sqrt(np.clip(1 - dome, 0, 1)))
   inside = blend(np.broadcast_to(DARK, (*mouth.x.shape, 3)), TONGUE, 0.8 * tongue)
 
-  across = np.abs(mouth.x) * 9.5  # in teeth from the middle
-  from_edge = np.abs(across % 1 - 0.5) * 2  # 0 in a tooth's middle, 1 between two
+  across = np.abs(mouth.x) * 9.5  # number of teeth from the middle
+  from_edge = np.abs(across % 1 - 0.5) * 2  # 0 in the middle of a tooth, 1 between two
   bright = (0.66 - 0.14 * mouth.t**2) * (1 - 0.30 * from_edge**6)
   length = np.minimum(0.085, 0.60 * gape) * (1 - 0.22 * from_edge**3) * (1 - 0.25 * mouth.t**2)
   down = np.clip((mouth.y - mouth.upper) / 0.085, 0, 1)
@@ -133,5 +119,5 @@ def _inside(canvas: Canvas, mouth: Mouth, light: float) -> np.ndarray:
   teeth = canvas.cover(mouth.lower - length - mouth.y) * smoothstep(0.7, 0.55, np.abs(mouth.t))
   teeth *= length > 0.004
   inside = blend(inside, bright[..., None] * LOWER_TEETH, teeth)
-  shadow = 0.45 + 0.55 * np.clip((mouth.y - mouth.upper) / 0.05, 0, 1)  # of the upper lip
+  shadow = 0.45 + 0.55 * np.clip((mouth.y - mouth.upper) / 0.05, 0, 1)  # shadow of the upper lip
   return inside * (shadow * (0.6 + 0.4 * light))[..., None]

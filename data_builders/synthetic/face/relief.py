@@ -1,4 +1,4 @@
-"""The head as a relief: how far each point stands out towards the viewer."""
+"""Computes the relief of a head, the height of each point towards the viewer."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from data_builders.synthetic.identity import Face
 
 
 def outline(canvas: Canvas, face: Face, pose: Pose) -> np.ndarray:
-  """0 in the middle of the face, 1 at its edge: float32 [H, W]."""
+  """Returns 0 in the middle of the face and 1 at its edge: float32 [H, W]."""
   down = np.clip((canvas.y - 0.1) / (face.chin - 0.1 + JAW_DROP * pose.opening), 0, 1.3)
   across = np.abs(canvas.x) / (face.half_width * (1 - face.taper * down**1.5))
   skull = across**2.2 + np.clip((0.1 - canvas.y) / 1.76, 0, 2) ** 2.2
@@ -17,18 +17,14 @@ def outline(canvas: Canvas, face: Face, pose: Pose) -> np.ndarray:
 
 
 def relief(canvas: Canvas, face: Face, pose: Pose, edge: np.ndarray, mouth: Mouth) -> np.ndarray:
-  """A dome with sockets, brows, cheeks, a nose, lips and a chin: float32 [H, W], in units.
+  """Returns a dome with sockets, brows, cheeks, a nose, lips and a chin: float32 [H, W], in units.
 
-  Args:
-    canvas: to shape on.
-    face: whose.
-    pose: the expression.
-    edge: as from `outline`.
-    mouth: as from `mouth_of`.
+  `edge` is the result of `outline`, and `mouth` that of `mouth_of`.
   """
   z = 0.95 * np.sqrt(np.clip(1 - edge, 0, 1))
   eye_x, eye_y, nose_y, mouth_y = face.eye_x, face.eye_y, face.nose_y, face.mouth_y
   smile, drop = max(pose.smile, 0.0), JAW_DROP * pose.opening
+  fold = -0.022 - 0.03 * smile - 0.03 * face.age
   for side in (-1, 1):
     for x, y, size, height, turn in (
       (eye_x, eye_y - 0.01, (0.25, 0.15), -0.13, 0.0),  # socket
@@ -36,13 +32,7 @@ def relief(canvas: Canvas, face: Face, pose: Pose, edge: np.ndarray, mouth: Mout
       (0.62, 0.36, (0.24, 0.22), 0.07 + 0.05 * smile, 0.0),  # cheekbone
       (0.66, 0.95, (0.22, 0.30), -0.03, 0.0),  # hollow of the cheek
       (0.20 * face.nose_width, nose_y - 0.02, (0.085, 0.08), 0.11 * face.nose_depth, 0.0),  # ala
-      (
-        0.30 + 0.03 * smile,
-        mouth_y - 0.20,
-        (0.05, 0.17),
-        -0.022 - 0.03 * smile - 0.03 * face.age,
-        0.55,
-      ),  # fold from nose to mouth
+      (0.30 + 0.03 * smile, mouth_y - 0.20, (0.05, 0.17), fold, 0.55),  # fold from nose to mouth
       (eye_x * 0.9, eye_y + 0.21, (0.16, 0.045), -0.018 - 0.03 * face.age, 0.0),  # below the eye
       (mouth.half_width + 0.03, mouth_y - 0.09 * pose.smile, (0.04, 0.05), -0.022, 0.0),  # corner
     ):

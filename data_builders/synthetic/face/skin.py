@@ -1,4 +1,4 @@
-"""The colours of a face in even light: skin, blush, freckles, beard, eyebrows."""
+"""Draws the colours of a face in even light: skin, blush, freckles, beard and eyebrows."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from data_builders.synthetic.identity import Face
 
 @dataclasses.dataclass(frozen=True)
 class Grain:
-  """Noise that makes one person's skin, each float32 [H, W] of standard deviation 1."""
+  """The noise of a person's skin, each float32 [H, W] with standard deviation 1."""
 
   pores: np.ndarray
   blotches: np.ndarray
@@ -20,7 +20,7 @@ class Grain:
 
 
 def grain_of(canvas: Canvas, rng: np.random.Generator) -> Grain:
-  """Another skin for every generator."""
+  """Returns random noise for a skin."""
   return Grain(
     pores=canvas.noise(rng, 0.012),
     blotches=canvas.noise(rng, 0.06),
@@ -30,7 +30,7 @@ def grain_of(canvas: Canvas, rng: np.random.Generator) -> Grain:
 
 
 def albedo(canvas: Canvas, face: Face, grain: Grain) -> np.ndarray:
-  """Skin of a face at rest, without eyebrows and lips: linear light, float32 [H, W, 3]."""
+  """Returns skin without eyebrows and lips: linear light, float32 [H, W, 3]."""
   uneven = 1 + 0.015 * grain.blotches + 0.028 * grain.pores + 0.035 * grain.tone
   skin = linear(face.skin) * uneven[..., None]
   blush, dark = np.zeros_like(canvas.x), np.zeros_like(canvas.x)
@@ -57,7 +57,7 @@ def grow_beard(skin: np.ndarray, canvas: Canvas, face: Face, pose: Pose, grain: 
   away, y, mouth_y = np.abs(canvas.x), canvas.y, face.mouth_y
   across = away / face.half_width
   jaw = smoothstep(0.1, 0.55, y - 0.55 + 0.55 * across**2.2)
-  free = 0.62 - 0.75 * smoothstep(mouth_y - 0.05, mouth_y + 0.16, y)  # the cheeks
+  free = 0.62 - 0.75 * smoothstep(mouth_y - 0.05, mouth_y + 0.16, y)  # the bare cheeks
   beard = face.beard * jaw * np.clip((across - free) / 0.12, 0, 1)
   height = (y - mouth_y + 0.145 + 0.02 * pose.opening) / 0.075
   moustache = np.exp(-(height**4)) * smoothstep(0.47, 0.36, away)
@@ -73,7 +73,7 @@ def draw_brows(
   """Draws eyebrows on a skin [H, W, 3] in place."""
   for side in (-1, 1):
     part = canvas.part(side * face.eye_x, face.brow_y, 0.46, 0.3)
-    t = (canvas.x[part] * side - face.eye_x + 0.28) / 0.60  # 0 inside, 1 outside
+    t = (canvas.x[part] * side - face.eye_x + 0.28) / 0.60  # 0 at the inner end, 1 at the outer end
     within = np.clip(t, 0, 1)
     rise = 0.11 * pose.brow + 1.2 * face.brow_arch * np.sin(within * np.pi * 0.85)
     middle = face.brow_y - rise + 0.06 * np.clip(t - 0.6, 0, 1)

@@ -1,4 +1,4 @@
-"""What is behind and below a head: a room out of focus, neck and shirt."""
+"""Draws the surroundings of a head: a room out of focus, neck and shirt."""
 
 import cv2
 import numpy as np
@@ -9,13 +9,9 @@ from data_builders.synthetic.identity import FEMALE, Person
 
 
 def backdrop(width: int, height: int, scale: float, seed: int) -> np.ndarray:
-  """A wall with soft shapes on it, from shelves to lamps: linear light, float32 [H, W, 3].
+  """Returns a random wall with soft shapes on it: linear light, float32 [height, width, 3].
 
-  Args:
-    width: pixels, as is `height`.
-    height: of the picture.
-    scale: pixels per unit, so that blur and shapes fit the head's size.
-    seed: another room for each.
+  `scale` is the number of pixels per unit, to fit the shapes and the blur to the size of the head.
   """
   rng = np.random.default_rng(seed)
   wall, tint = rng.uniform(60, 215), rng.uniform(-30, 30, 3)
@@ -39,15 +35,9 @@ def backdrop(width: int, height: int, scale: float, seed: int) -> np.ndarray:
 def body(
   x: np.ndarray, y: np.ndarray, scale: float, person: Person, pose: Pose, scene: Scene
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Neck and shirt: linear light [H, W, 3] and their cover [H, W].
+  """Returns neck and shirt: linear light [H, W, 3] and their opacity [H, W].
 
-  Args:
-    x: position of each pixel, as is `y`, in the canvas's units.
-    y: downwards.
-    scale: pixels per unit.
-    person: whose.
-    pose: for the shadow of the chin.
-    scene: light and shirt.
+  `x` and `y` [H, W] are the position of each pixel, and `scale` is the number of pixels per unit.
   """
   away = np.abs(x)
   half = 0.50 if person.gender == FEMALE else 0.60

@@ -1,9 +1,9 @@
-"""Leak-free clips: the published chunks put back into the recordings they were cut from.
+"""Recovers leak-free clips by putting the published chunks back into their recordings.
 
-The release cut, once a second, a face and the 4 s of speech around it, and published of each face
-five chunks of 1 s, cut at random from its 4 s. Clips of neighbouring seconds overlap, so chunks of
-one recording lie on both sides of the published split. Here the chunks find their place again, and
-each distinct face gets the speech that can be recovered of its 4 s.
+The authors of the release cut a face and the 4 s of speech around it once per second, and published
+five chunks of 1 s per face, cut at random from its 4 s. Clips of neighbouring seconds overlap, so
+chunks of one recording are on both sides of the published split. Here, the chunks are located in
+their recordings, and each distinct face gets as much of its 4 s of speech as can be recovered.
 """
 
 import collections
@@ -20,25 +20,19 @@ from wav2pix_jax.common import schema
 
 
 @dataclasses.dataclass(frozen=True)
-class Clip:
-  """A distinct face with the contiguous speech around it.
+class RecoveredClip:
+  """A face with contiguous speech around it.
 
   Attributes:
-    published_split: of the first pair that shows this face.
-    identity: who.
-    number: of that pair.
-    face: the image file, as published.
-    speech: int16 [T], at most 4 s.
-    offset: samples from the (estimated) start of the 4 s clip to `speech[0]`; -1 when unknown.
-    instant: index into `speech` of the middle of the 4 s clip.
-    instant_error: the true middle is at most so many samples away.
-    unit: what the splits keep together: clips of two audio groups never share a sample.
+    pair: The first published pair that shows the face.
+    speech: Speech, int16 [T], at most 4 s.
+    offset: Number of samples from the estimated start of the 4 s to `speech[0]`; -1 if unknown.
+    instant: Index into `speech` of the middle of the 4 s.
+    instant_error: Largest error of `instant`, samples.
+    unit: Number of the audio group. Clips of different groups never share a sample.
   """
 
-  published_split: str
-  identity: str
-  number: int
-  face: bytes
+  pair: Pair
   speech: np.ndarray
   offset: int
   instant: int
@@ -48,21 +42,21 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class Recovery:
-  """What the published pairs are once put back in place.
+  """The clips that are recovered from the published pairs.
 
   Attributes:
-    clips: one per distinct face, in the order of their first pairs.
-    seconds: of distinct sound.
-    leaking: share of the published test chunks that share sound with published training chunks.
+    clips: One clip per distinct face, in the order of their first pairs.
+    seconds: Length of the distinct sound, seconds.
+    leaking: Fraction of the published test chunks that share sound with published training chunks.
   """
 
-  clips: list[Clip]
+  clips: list[RecoveredClip]
   seconds: float
   leaking: float
 
 
 def recover(pairs: Sequence[Pair]) -> Recovery:
-  """The leak-free clips, by exact matching of every chunk."""
+  """Returns the leak-free clips, from exact matches of all chunks."""
   timelines, sharing = matching.lay_out([pair.speech for pair in pairs])
   home = {piece: t for t, timeline in enumerate(timelines) for piece in timeline.pieces}
   faces = _grouped((pair.identity, pair.face) for pair in pairs)
@@ -78,57 +72,35 @@ def recover(pairs: Sequence[Pair]) -> Recovery:
 
   clips = []
   for f, members in enumerate(faces):
-    pair = pairs[members[0]]
     candidates = [
       _speech_around(timelines[t], *spans[t][f], phases[t])
       for t in sorted({home[m] for m in members})
     ]
     speech, offset, error = max(candidates, key=lambda found: (len(found[0]), -found[2]))
-    clips.append(
-      Clip(
-        published_split=pair.split,
-        identity=pair.identity,
-        number=pair.number,
-        face=pair.face,
-        speech=speech,
-        offset=offset,
-        instant=schema.CLIP_SAMPLES // 2 - offset,
-        instant_error=error,
-        unit=int(groups[members[0]]),
-      )
-    )
+    instant, unit = schema.CLIP_SAMPLES // 2 - offset, int(groups[members[0]])
+    clips.append(RecoveredClip(pairs[members[0]], speech, offset, instant, error, unit))
   known = sum(int(timeline.known.sum()) for timeline in timelines)
   return Recovery(clips, known / schema.SAMPLE_RATE, _leaking(pairs, timelines))
 
 
-def as_published(pairs: Sequence[Pair]) -> dict[str, list[Clip]]:
-  """Every pair as a clip of its own, by published split; its place in its 4 s is not known.
+def as_published(pairs: Sequence[Pair]) -> dict[str, list[RecoveredClip]]:
+  """Returns every pair as a clip, by published split. Its position in the 4 s is unknown.
 
-  The split is the release's, so `unit` only says which pairs show the same face.
+  `unit` is the number of the distinct face, as the splits are those of the release.
   """
   faces = _grouped((pair.identity, pair.face) for pair in pairs)
   face_of = {i: f for f, members in enumerate(faces) for i in members}
   published = collections.defaultdict(list)
   for i, pair in enumerate(pairs):
-    spare = max(schema.CLIP_SAMPLES - len(pair.speech), 0)  # the chunk began somewhere in it
-    published[pair.split].append(
-      Clip(
-        published_split=pair.split,
-        identity=pair.identity,
-        number=pair.number,
-        face=pair.face,
-        speech=pair.speech,
-        offset=-1,
-        instant=(schema.CLIP_SAMPLES - spare) // 2,
-        instant_error=spare // 2,
-        unit=face_of[i],
-      )
-    )
+    spare = max(schema.CLIP_SAMPLES - len(pair.speech), 0)  # range of the chunk's start
+    instant = (schema.CLIP_SAMPLES - spare) // 2
+    clip = RecoveredClip(pair, pair.speech, -1, instant, spare // 2, unit=face_of[i])
+    published[pair.split].append(clip)
   return dict(sorted(published.items(), reverse=True))  # train first
 
 
 def _grouped(keys: Iterable[Hashable]) -> list[list[int]]:
-  """Indices of equal keys, by first appearance."""
+  """Returns the indices of equal keys, in order of first appearance."""
   members = collections.defaultdict(list)
   for i, key in enumerate(keys):
     members[key].append(i)
@@ -136,14 +108,14 @@ def _grouped(keys: Iterable[Hashable]) -> list[list[int]]:
 
 
 def _groups(count: int, links: Sequence[tuple[int, int]]) -> np.ndarray:
-  """A group number for every pair, from what links pairs: int32 [count], by first appearance."""
+  """Returns the connected component of every pair: int32 [count], by first appearance."""
   a, b = np.array(links, np.int64).reshape(-1, 2).T
   graph = coo_array((np.ones(len(a)), (a, b)), shape=(count, count))
   return csgraph.connected_components(graph, directed=False)[1]
 
 
 def _leaking(pairs: Sequence[Pair], timelines: Sequence[matching.Timeline]) -> float:
-  """Share of the published test chunks that overlap a published training chunk."""
+  """Returns the fraction of published test chunks that overlap a published training chunk."""
   leaks = []
   for timeline in timelines:
     trained = np.zeros(len(timeline.samples), bool)
@@ -157,9 +129,9 @@ def _leaking(pairs: Sequence[Pair], timelines: Sequence[matching.Timeline]) -> f
 def _possible_starts(
   pairs: Sequence[Pair], timeline: matching.Timeline, members: Sequence[int]
 ) -> tuple[int, int]:
-  """First and last place on a timeline where a 4 s clip that holds all these chunks can start.
+  """Returns the first and last sample at which a 4 s clip with all these chunks can start.
 
-  First lies after last where no clip can hold them: one image that was published for two instants.
+  The first is after the last if there is no such clip: one image was published for two instants.
   """
   begin = min(timeline.pieces[m] for m in members)
   end = max(timeline.pieces[m] + len(pairs[m].speech) for m in members)
@@ -167,9 +139,10 @@ def _possible_starts(
 
 
 def _grid_phases(spans: Iterable[tuple[int, int]]) -> np.ndarray:
-  """Which phases of the one-second grid let every clip of a timeline start on it.
+  """Returns the phases of a one-second grid on which all clips of a timeline can start.
 
-  Clips of one recording start whole seconds apart. bool [SAMPLE_RATE]; all true where none fits.
+  Clips of one recording start whole seconds apart. Returns bool [SAMPLE_RATE], all true if no phase
+  is possible.
   """
   rate = schema.SAMPLE_RATE
   phases = np.arange(rate)
@@ -183,7 +156,7 @@ def _grid_phases(spans: Iterable[tuple[int, int]]) -> np.ndarray:
 def _speech_around(
   timeline: matching.Timeline, first: int, last: int, phases: np.ndarray
 ) -> tuple[np.ndarray, int, int]:
-  """The longest contiguous speech of a clip, its offset in the clip, and how unsure that is."""
+  """Returns the longest contiguous speech of a clip, its offset in the clip, and its error."""
   starts = np.arange(min(first, last), max(first, last) + 1)
   on_grid = starts[phases[starts % schema.SAMPLE_RATE]]
   starts = on_grid if len(on_grid) else starts

@@ -1,0 +1,48 @@
+"""Argument types and exit statuses that the command lines of this package share."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from wav2pix_jax.common.errors import UserError
+
+T = TypeVar("T")
+
+
+def checked(
+  convert: Callable[[str], T], accept: Callable[[T], bool], expected: str
+) -> Callable[[str], T]:
+  """Returns an argparse type that converts a text and refuses values out of range.
+
+  Args:
+    convert: A function of the text. It may raise ValueError or ZeroDivisionError.
+    accept: A function that returns whether a value is in range. It may raise them, too.
+    expected: A description of the values that are accepted, for the error message.
+  """
+
+  def parse(text: str) -> T:
+    try:
+      value = convert(text)
+      if accept(value):
+        return value
+    except (ValueError, ZeroDivisionError):
+      pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+
+  return parse
+
+
+count = checked(int, lambda number: number >= 1, "an integer of at least 1")
+
+
+def exit_status(command: Callable[[], int]) -> int:
+  """Runs a command and returns its exit status: 2 after a UserError, 130 after Ctrl-C."""
+  try:
+    return command()
+  except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  except KeyboardInterrupt:
+    print("stopped; run the same command again to continue.", file=sys.stderr)
+    return 130

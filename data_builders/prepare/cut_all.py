@@ -1,0 +1,113 @@
+"""Cuts all videos of a folder, on this machine or on Apache Beam, and writes one manifest."""
+
+import dataclasses
+import functools
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
+from pathlib import Path
+
+import tqdm
+
+from data_builders.prepare import cut, manifest, videos
+from data_builders.workers import workers
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import exclusively, write_whole
+
+SETTINGS = "settings.json"
+REPORT = "report.jsonl"
+
+Work = Callable[[videos.Video], cut.VideoReport]
+Run = Callable[[Work, Sequence[videos.Video]], list[cut.VideoReport]]
+
+
+def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.VideoReport]:
+  """Cuts every video of a folder, and writes `manifest.jsonl` and `report.jsonl`.
+
+  Removes the clips of videos that no longer exist, and what a killed run left behind.
+
+  Args:
+    folder: The folder with one folder of videos per identity, and optionally `identities.csv`.
+    out: The folder for the clips.
+    settings: Settings of the cut. They must be those of the clips that `out` has, if any.
+    run: `run_here`, or the function that `on_beam.run_on` returns.
+
+  Returns:
+    One report per video, sorted by name.
+
+  Raises:
+    UserError: There are no videos, the settings differ, or `out` cannot be written.
+  """
+  found = videos.find(folder)
+  genders = videos.read_genders(folder)
+  with exclusively(out, wait=False):
+    _check_settings(out, settings)
+    work = functools.partial(cut.cut, out=str(out.resolve()), settings=settings)
+    reports = sorted(run(work, found), key=lambda report: report.video)
+    usable = [video for video in found if not video.problem]
+    folders = dict.fromkeys(cut.folder_of(video, str(out)) for video in usable)
+    for done in list((out / manifest.MEDIA).rglob(cut.DONE)):
+      if done.parent not in folders:
+        shutil.rmtree(done.parent)
+    lines = [line for folder in folders for line in cut.read_done(folder).get("clips", ())]
+    clips = [manifest.from_json(line) for line in lines]
+    clips = [dataclasses.replace(clip, gender=genders.get(clip.identity, "")) for clip in clips]
+    manifest.write(out / manifest.MANIFEST, clips)
+    manifest.write_json_lines(out / REPORT, map(dataclasses.asdict, reports))
+  return reports
+
+
+def run_here(work: Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
+  """Cuts videos in one process per core, with a progress bar that counts bytes of video."""
+  reports = []
+  with (
+    workers(len(found)) as pool,
+    tqdm.tqdm(
+      desc="Cutting", total=sum(video.size for video in found), unit="B", unit_scale=True
+    ) as bar,
+  ):
+    largest_first = sorted(found, key=lambda video: -video.size)
+    sizes = {pool.submit(work, video): video.size for video in largest_first}
+    for done in as_completed(sizes):
+      reports.append(done.result())
+      bar.set_postfix(videos=f"{len(reports)}/{len(found)}", refresh=False)
+      bar.update(sizes[done])
+  return reports
+
+
+def summary(reports: Sequence[cut.VideoReport], out: Path) -> str:
+  """Returns a summary of what was cut and of the problems, for the terminal."""
+  identities = {report.video.split("/")[0] for report in reports}
+  total = Counter[str]()
+  for report in reports:
+    total.update(clips=report.clips, searched=report.looked_at, several=report.several)
+  hours = sum(report.seconds for report in reports) / 3600
+  lines = [
+    f"{len(reports):,} videos of {len(identities):,} identities, {hours:.2f} hours: "
+    f"{total['clips']:,} clips from {total['searched']:,} pictures that were searched for faces."
+  ]
+  if total["several"]:
+    lines.append(
+      f"{total['several']:,} pictures show several faces; the most confident one was kept."
+    )
+  problems = [f"  {report.video!r}: {report.problem}" for report in reports if report.problem]
+  if problems:
+    lines += [f"{len(problems):,} videos have problems:", *problems[:20]]
+  if len(problems) > 20:
+    lines.append(f"  and {len(problems) - 20:,} more")
+  return "\n".join([*lines, f"{out / REPORT} has one line per video."])
+
+
+def _check_settings(out: Path, settings: cut.Settings) -> None:
+  """Writes the settings, or raises UserError if the clips have been made with other ones."""
+  path, now = out / SETTINGS, dataclasses.asdict(settings)
+  if not path.exists():
+    write_whole(path, json.dumps(now))
+  before = json.loads(path.read_text())
+  other = ", ".join(f"--{name}={before[name]}" for name in now if before[name] != now[name])
+  if other:
+    raise UserError(
+      f"{out} has clips made with {other}; use the same settings, or choose another --out."
+    )
