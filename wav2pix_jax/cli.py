@@ -254,3 +254,7 @@ def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
 def main() -> None:
   """The command `wav2pix`."""
   app.run(run, flags_parser=parse)
+
+
+if __name__ == "__main__":
+  main()
