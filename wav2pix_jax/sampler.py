@@ -2,7 +2,7 @@
 
 import functools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -118,6 +118,15 @@ class Sampler:
       faces.append(batch_faces[:kept])
       logits.append(batch_logits[:kept])
     return np.concatenate(faces), np.concatenate(logits)
+
+  def function(self) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+    """Returns the sampler as a pure function of a window and a key (see `sample_one`)."""
+    return functools.partial(
+      sample_one,
+      jax.device_get(self._variables),
+      generator=self._generator,
+      audio_steps=tuple(self.config.dataset.audio_steps),
+    )
 
   def _windows(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns a window at each full second, int16 [windows, window_samples]."""

@@ -140,10 +140,12 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
       figures = {}
       if last or step % config.eval_every == 0:
         for name, take_snapshot in snapshots.items():
-          snapshot = take_snapshot(state)
+          last_weights = state.generator.variables if state.ema else None
+          snapshot = take_snapshot(state.sampling_variables, last_weights)
           figures |= snapshot.figures
           warn = name == "held_out" and step >= FIRST_SNAPSHOTS * config.eval_every
-          log.write_snapshot(step, name, snapshot, warn)
+          warnings = snapshot.warnings if warn else []
+          log.write_snapshot(step, name, snapshot.figures, snapshot.grid, warnings)
       if save:
         comparable = figures if split == schema.VALIDATION else {}  # never choose by test
         checkpoints.save(state, comparable)
