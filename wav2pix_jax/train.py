@@ -184,9 +184,10 @@ def _print_end(step: int, figures: dict[str, float], workdir: Path) -> None:
     )
   python, here = Path(sys.executable), Path.cwd()
   shown = python.relative_to(here) if python.is_relative_to(here) else python
+  command = f"{shown} main.py" if sys.argv[0].endswith("main.py") else "wav2pix"
   print(
     "Sample from these recordings, or name one of your own:\n"
-    f"  {shown} main.py --mode=sample --workdir={workdir} --speech={samples / 'held_out'}"
+    f"  {command} --mode=sample --workdir={workdir} --speech={samples / 'held_out'}"
   )
 
 

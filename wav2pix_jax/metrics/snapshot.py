@@ -109,7 +109,8 @@ class SnapshotTaker:
     rows = {"real": real, "averaged weights" if last else "generated": generated}
     rows = {title: row[picked] for title, row in rows.items()}
     if last:
-      padded = np.resize(picked, min(BATCH, len(real)))  # the shape that is compiled already
+      # Padded to the shape that is compiled already.
+      padded = np.resize(picked, max(len(picked), min(BATCH, len(real))))
       keys = jax.numpy.take(self._keys[-1], padded, axis=0)
       faces, _ = self._sampler(last).sample(self._windows[padded], keys)
       rows["last weights"] = faces[: len(picked)]

@@ -59,6 +59,7 @@ class Checkpoints:
           best_fn=lambda metrics: metrics.get(BEST, math.inf),
           best_mode="min",
           read_only=read_only,
+          create=not read_only,
           cleanup_tmp_directories=not read_only,
         ),
       )
