@@ -70,13 +70,8 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
   key = jax.random.key(config.seed)
   state = distributed.replicate(create_state(config, networks, key))
   feed = data.Feed(records, config)
-
-  def fed_step(state, fed, constants):
-    key, resident = constants
-    batch = feed.batch(fed, resident)
-    return train_step(state, batch, key, config=config, axis_name=distributed.AXIS)
-
-  step = distributed.pmapped(fed_step)
+  step = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+  fed_step = distributed.pmapped(feed.into(step))
   constants = distributed.replicate((key, feed.resident))
   batches = feed.batches(distributed.process_batch_size(config.batch_size))
   if side == CONSTANT:
@@ -86,7 +81,7 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
     nonlocal state
     before = None
     for batch in itertools.islice(batches, steps):
-      state, metrics = step(state, distributed.shard(batch), constants)
+      state, metrics = fed_step(state, distributed.shard(batch), constants)
       jax.block_until_ready(before)  # one step ahead of the devices, as the log keeps it
       before = metrics
     jax.block_until_ready((state, metrics))

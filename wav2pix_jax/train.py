@@ -10,6 +10,7 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
+from data_builders.builder import PairsBuilder
 from wav2pix_jax import data, metrics, models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
@@ -84,22 +85,10 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(create_state, config, networks, init_key)
   feed = data.Feed(records, config)
-
-  def step_of_fed(state, fed, constants):
-    key, resident = constants
-    batch = feed.batch(fed, resident)
-    return train_step(state, batch, key, config=config, axis_name=distributed.AXIS)
-
-  step_on_devices = distributed.pmapped(step_of_fed)
+  step_function = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+  step_on_devices = distributed.pmapped(feed.into(step_function))
   constants = distributed.replicate((root_key, feed.resident))
-  classify = load_classifier(builder, config.image_size)
-  chosen = records.spread(REFERENCE)
-  reference = metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify)
-  compared = (reference, classify, networks.generator, config, speakers)
-  snapshots = {
-    "held_out": SnapshotTaker("held_out", held_out, split, HELD_OUT, *compared),
-    "learned": SnapshotTaker("learned", records, schema.TRAIN, LEARNED, *compared),
-  }
+  snapshots = _snapshot_takers(config, networks, builder, speakers, records, held_out, split)
 
   with contextlib.ExitStack() as stack:
 
@@ -154,6 +143,32 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   if distributed.is_first():
     _print_end(int(state.step), figures, workdir)
   return state
+
+
+def _snapshot_takers(
+  config: ConfigDict,
+  networks: models.Networks,
+  builder: PairsBuilder,
+  speakers: list[str],
+  records: data.Records,
+  held_out: data.Records,
+  split: str,
+) -> dict[str, SnapshotTaker]:
+  """Returns what takes snapshots on speech that is not learned from, and on learned speech."""
+  classify = load_classifier(builder, config.image_size)
+  chosen = records.spread(REFERENCE)
+  take = functools.partial(
+    SnapshotTaker,
+    reference=metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify),
+    classify=classify,
+    generator=networks.generator,
+    config=config,
+    speakers=speakers,
+  )
+  return {
+    "held_out": take("held_out", held_out, split, HELD_OUT),
+    "learned": take("learned", records, schema.TRAIN, LEARNED),
+  }
 
 
 def _print_overview(
