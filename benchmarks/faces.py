@@ -21,19 +21,19 @@ ABOUT, CONFIG = "about.json", "config.json"
 
 
 def draw(workdir: Path, split: str, out: Path) -> None:
-  """Draws what `--mode=evaluate` would, into `out`, which is made."""
+  """Generates the faces that `--mode=evaluate` would, into `out`, which is created."""
   from wav2pix_jax.metrics import evaluation_set
   from wav2pix_jax.runtime import checkpoint
 
   run = checkpoint.load(workdir)
   of = evaluation_set.choose(workdir, run.config, split)
   out.mkdir(parents=True, exist_ok=True)
-  for number, faces in enumerate(evaluation_set.draw(run, of)):
+  for number, faces in enumerate(evaluation_set.sample(run.sampler, of)):
     np.save(out / f"draw_{number}.npy", faces)
   shutil.copy(workdir / CONFIG, out / CONFIG)
-  about = {"split": split, "step": int(run.state.step), "digest": of.records.digest}
+  about = {"split": split, "step": run.step, "digest": of.records.digest}
   (out / ABOUT).write_text(json.dumps(about) + "\n")
-  print(f"{len(of.chosen)} chunks of {split} speech drawn into {out}.")
+  print(f"Faces from {len(of.chosen)} chunks of {split} speech are in {out}.")
 
 
 def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
@@ -57,7 +57,7 @@ def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
       "one it had with --data_dir or --source."
     )
   draws = np.stack([np.load(path) for path in sorted(folder.glob("draw_*.npy"))])
-  evaluate.tell(folder, of, about["step"], draws, folder)
+  evaluate.write_results(folder, of, about["step"], draws, folder)
 
 
 def main() -> None:

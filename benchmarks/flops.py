@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 from typing import Any
 
-from wav2pix_jax.models.speech_encoder import output_length
+from wav2pix_jax.models import level_widths, output_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +40,11 @@ def forward(config: Any, identities: int) -> Forward:
   dense = (widths[-1] * lengths[-1], model.encoder_hidden, model.embedding, model.embedding)
   classifier = (model.embedding, model.classifier_hidden, identities)
   products = sum(a * b for layers in (dense, classifier) for a, b in itertools.pairwise(layers))
-  levels = size.bit_length() - 3
-  ups = (model.embedding, *(model.generator_width * 2**i for i in reversed(range(levels))), 3)
-  maps = (1, *(4 * 2**i for i in range(levels)))  # a stamp of 4x4 for each pixel of the smaller map
+  ups = (model.embedding, *level_widths(model.generator_width, size)[::-1], 3)
+  # The kernel makes a stamp of 4x4 for each pixel of the smaller map.
+  maps = (1, *(4 * 2**i for i in range(len(ups) - 2)))
   up = [16 * a * b * s * s for (a, b), s in zip(itertools.pairwise(ups), maps, strict=True)]
-  downs = (3, *(model.discriminator_width * 2**i for i in range(levels)))
+  downs = (3, *level_widths(model.discriminator_width, size))
   down = [
     16 * a * b * s * s
     for (a, b), s in zip(itertools.pairwise(downs), reversed(maps[1:]), strict=True)

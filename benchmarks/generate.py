@@ -89,17 +89,19 @@ def _ours(image_size: int, count: int) -> turns.Work:
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import models, sampler
-  from wav2pix_jax.train_state import build_optimizers, initialise
+  from wav2pix_jax import models
+  from wav2pix_jax.sampler import Sampler, sampling_keys
+  from wav2pix_jax.train_state import create_state
 
   config = _config(image_size)
-  nets = models.build(config, IDENTITIES)
-  state = initialise(nets, build_optimizers(config), jax.random.key(0), config)
-  draw, keys = sampler.drawer(nets.generator), [sampler.key(0, i) for i in range(count)]
+  networks = models.build(config, IDENTITIES)
+  state = create_state(config, networks, jax.random.key(0))
+  sampler = Sampler(config, [], networks.generator, state.sampling_variables)
+  keys = sampling_keys(0, "", np.arange(count), np.zeros(count, int))
 
   def work():
     for _ in range(BATCHES[count]):
-      draw(state.drawing, _speech(count), keys)
+      sampler.sample(_speech(count), keys)
 
   return work
 

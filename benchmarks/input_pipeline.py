@@ -5,7 +5,6 @@ python -m benchmarks.input_pipeline --config=demo
 
 import functools
 import itertools
-from typing import Any
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from benchmarks import turns
 from configs import base, demo
 
 CONFIGS = {"demo": demo, "base": base}
-GRAIN, ON_DEVICE = "records, by Grain", "records, on the device"
+GRAIN, ON_DEVICE = "gathered on the host", "gathered on the device"
 CONSTANT = "one batch, again and again"
 
 
@@ -58,35 +57,31 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
 
   from wav2pix_jax import data, models
   from wav2pix_jax.common import schema
-  from wav2pix_jax.data import on_device
   from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.train_state import build_optimizers, initialise
-  from wav2pix_jax.train_step import step_of
+  from wav2pix_jax.train_state import create_state
+  from wav2pix_jax.train_step import train_step
 
   config = CONFIGS[name].get_config()
   config.dataset.data_dir = data_dir
+  config.dataset.on_device = side == ON_DEVICE
   builder = data.prepare(config.dataset)
   records = data.load(builder, schema.TRAIN, config.image_size)
-  identities = len(data.identity_names(builder))
-  nets, optimizers = models.build(config, identities, distributed.AXIS), build_optimizers(config)
+  networks = models.build(config, len(data.identity_names(builder)), distributed.AXIS)
   key = jax.random.key(config.seed)
-  state = distributed.replicate(initialise(nets, optimizers, key, config))
-  step: Any = step_of(config, nets, optimizers, distributed.AXIS)
-  constants: Any = key
-  if side == ON_DEVICE:
-    step = on_device.step_of(step, config, distributed.AXIS)
-    constants = key, on_device.place(records, config)
-  train_batches = (on_device if side == ON_DEVICE else data).train_batches
-  batches = train_batches(records, config, distributed.process_batch_size(config.batch_size))
+  state = distributed.replicate(create_state(config, networks, key))
+  feed = data.Feed(records, config)
+  step = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+  fed_step = distributed.pmapped(feed.into(step))
+  constants = distributed.replicate((key, feed.resident))
+  batches = feed.batches(distributed.process_batch_size(config.batch_size))
   if side == CONSTANT:
     batches = itertools.repeat(next(batches))
-  step = distributed.pmapped(step)
 
   def work():
     nonlocal state
     before = None
     for batch in itertools.islice(batches, steps):
-      state, metrics = step(state, distributed.shard(batch), constants)
+      state, metrics = fed_step(state, distributed.shard(batch), constants)
       jax.block_until_ready(before)  # one step ahead of the devices, as the log keeps it
       before = metrics
     jax.block_until_ready((state, metrics))

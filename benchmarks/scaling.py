@@ -16,7 +16,7 @@ import jax
 from benchmarks import flops, turns
 from configs import base, demo, release
 from wav2pix_jax import models
-from wav2pix_jax.train_state import GanState, build_optimizers, initialise
+from wav2pix_jax.train_state import GanState, create_state
 
 CONFIGS = {"base": base, "demo": demo, "release": release}
 IDENTITIES = 10
@@ -156,8 +156,8 @@ def main() -> None:
 
 def abstract_state(config: Any) -> GanState:
   """Shapes of a state."""
-  nets, optimizers = models.build(config, IDENTITIES), build_optimizers(config)
-  make = functools.partial(initialise, nets, optimizers, jax.random.key(0), config)
+  networks = models.build(config, IDENTITIES)
+  make = functools.partial(create_state, config, networks, jax.random.key(0))
   return jax.eval_shape(make)
 
 

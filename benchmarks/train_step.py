@@ -146,18 +146,18 @@ def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Wor
 
   from wav2pix_jax import models
   from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.train_state import build_optimizers, initialise
-  from wav2pix_jax.train_step import step_of
+  from wav2pix_jax.train_state import create_state
+  from wav2pix_jax.train_step import train_step
 
   config = _config(side.recipe, image_size)
   config.precision = BFLOAT16 if side.precision == BFLOAT16 else FLOAT32
-  nets, optimizers = models.build(config, IDENTITIES, distributed.AXIS), build_optimizers(config)
+  networks = models.build(config, IDENTITIES, distributed.AXIS)
   key = jax.random.key(0)
-  state = distributed.replicate(initialise(nets, optimizers, key, config))
-  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
-  fed = jax.device_put(
-    distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
+  state = distributed.replicate(create_state(config, networks, key))
+  step = distributed.pmapped(
+    functools.partial(train_step, config=config, axis_name=distributed.AXIS)
   )
+  fed = distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
 
   def work():
     nonlocal state

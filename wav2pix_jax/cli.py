@@ -190,6 +190,9 @@ def run(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> list[str]:
   """Sets the flags and loads the config; reports errors in them in one line."""
+  if {"--help", "-help", "-h"} & set(argv[1:]):  # absl's own lists the flags of the main script
+    print(f"{__doc__}\n{FLAGS.module_help(FLAGS.find_module_defining_flag('mode'))}")
+    sys.exit()
   argv = [_with_shipped_config(argument) for argument in argv]
   sys.argv[:] = argv  # config_flags reads overrides from there
   try:
@@ -254,3 +257,7 @@ def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
 def main() -> None:
   """The command `wav2pix`."""
   app.run(run, flags_parser=parse)
+
+
+if __name__ == "__main__":
+  main()

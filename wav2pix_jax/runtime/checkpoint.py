@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ class Checkpoints:
           best_fn=lambda metrics: metrics.get(BEST, math.inf),
           best_mode="min",
           read_only=read_only,
+          create=not read_only,
           cleanup_tmp_directories=not read_only,
         ),
       )
@@ -190,3 +192,10 @@ def load(workdir: Path, step: int | None = None) -> Run:
         raise
       return load(workdir)  # training went on meanwhile, and a newer checkpoint took its place
   return Run(config, speakers, networks, state)
+
+
+def load_sampler(workdir: str | os.PathLike[str] | None) -> Sampler:
+  """Loads the sampler of a run; see `wav2pix_jax.load`."""
+  if workdir is None:
+    raise UserError('no weights ship with this version; name a run, as in load("runs/demo").')
+  return load(Path(workdir).expanduser()).sampler
