@@ -8,8 +8,8 @@ from conftest import ROOT, TINY
 NOTEBOOK = ROOT / "examples" / "quickstart.ipynb"
 SMALL = {
   **TINY,
-  "dataset.synthetic.identities": 2,
-  "dataset.synthetic.clips_per_identity": 80,
+  "dataset.synthetic.identities": 3,
+  "dataset.synthetic.clips_per_identity": 10,
   "dataset.synthetic.face_pixels": 32,
 }
 
