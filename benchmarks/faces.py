@@ -1,9 +1,10 @@
-"""Evaluation in two halves: a machine with a GPU draws, another one with dlib measures.
+"""Evaluation in two halves: a machine with a GPU samples, and another one with dlib measures.
 
 python -m benchmarks.faces draw --workdir=runs/base --split=test --out=faces
 python -m benchmarks.faces measure faces    # where the dataset and the extra eval are
 
-Between them travel a file for each draw, uint8 [N, S, S, 3], and a few lines of JSON: no weights.
+Only a file for each draw, uint8 [N, S, S, 3], and a few lines of JSON are copied between them; no
+weights.
 """
 
 import argparse
@@ -37,10 +38,10 @@ def draw(workdir: Path, split: str, out: Path) -> None:
 
 
 def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
-  """Measures what `draw` left in a folder, and writes what `--mode=evaluate` would, there.
+  """Measures what `draw` wrote into a folder, and writes there what `--mode=evaluate` would.
 
   Raises:
-    UserError: the dataset here is not the one that was drawn from.
+    UserError: The dataset here is not the one that was sampled from.
   """
   from wav2pix_jax import evaluate
   from wav2pix_jax.metrics import evaluation_set
@@ -61,17 +62,17 @@ def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   verbs = parser.add_subparsers(required=True, dest="verb")
-  drawing = verbs.add_parser("draw", help="faces from a split's speech")
+  drawing = verbs.add_parser("draw", help="sample faces from a split's speech")
   drawing.add_argument("--workdir", type=Path, required=True)
   drawing.add_argument("--split", default="test")
   drawing.add_argument("--out", type=Path, required=True)
-  measuring = verbs.add_parser("measure", help="faces drawn elsewhere")
+  measuring = verbs.add_parser("measure", help="measure faces that were sampled elsewhere")
   measuring.add_argument("folder", type=Path)
-  measuring.add_argument("--data_dir", help="default: as the run had it")
-  measuring.add_argument("--source", help="the dataset's; default: as the run had it")
+  measuring.add_argument("--data_dir", help="default: as in the run's config")
+  measuring.add_argument("--source", help="source of the dataset; default: as in the run's config")
   flags = parser.parse_args()
   try:
     if flags.verb == "draw":

@@ -1,7 +1,7 @@
-"""What Wav2Pix costs, counted by hand: two operations for each multiplication of a kernel.
+"""Operations of Wav2Pix, counted by hand: two for each multiplication of a kernel.
 
 Products with a convolution's padding are counted, as is usual. Norms, activations, losses and
-optimizers are not: they are sums over what the kernels make.
+optimizers are not.
 """
 
 import dataclasses
@@ -16,10 +16,10 @@ class Forward:
   """Operations of a forward pass, for one face.
 
   Attributes:
-    generator: speech encoder, auxiliary classifier and upsampler.
-    speech: of it, the first convolution, which needs no gradient of its input.
-    discriminator: without the embedding's share, which is a thousandth.
-    faces: of it, the first convolution.
+    generator: Operations of the speech encoder, the auxiliary classifier and the upsampler.
+    speech: The part of the first convolution, which needs no gradient of its input.
+    discriminator: Operations without the embedding's share, which is a thousandth.
+    faces: The part of the first convolution.
   """
 
   generator: int
@@ -29,7 +29,7 @@ class Forward:
 
 
 def forward(config: Any, identities: int) -> Forward:
-  """Of a config's networks."""
+  """Returns the operations of a config's networks."""
   model, window, size = config.model, config.dataset.window_samples, config.image_size
   widths = (1, *model.encoder_widths)
   lengths = [output_length(window, i + 1) for i in range(len(model.encoder_widths))]
@@ -55,7 +55,7 @@ def forward(config: Any, identities: int) -> Forward:
 
 
 def train_step(config: Any, identities: int) -> int:
-  """Of a training step, for each face of the batch.
+  """Returns the operations of a training step per face of the batch.
 
   D's half draws, judges real, generated and mismatched faces, and goes back through all three to
   D's kernels. G's half draws again, judges generated and real faces, and goes back through the

@@ -1,4 +1,4 @@
-"""Training fed by the real pipelines against the same training fed one batch again and again.
+"""Training with the real input pipelines, compared with training on one batch again and again.
 
 python -m benchmarks.input_pipeline --config=demo
 """
@@ -17,11 +17,11 @@ CONSTANT = "one batch, again and again"
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = turns.parser(__doc__.partition("\n")[0])
   parser.add_argument("--config", default="demo", choices=CONFIGS)
-  parser.add_argument("--data_dir", default="data", help="where prepared datasets are kept")
-  parser.add_argument("--steps", type=int, default=40, help="in each turn (default 40)")
+  parser.add_argument("--data_dir", default="data", help="folder of prepared datasets")
+  parser.add_argument("--steps", type=int, default=40, help="steps per turn (default 40)")
   flags = parser.parse_args()
   sides = {
     side: functools.partial(_train, flags.config, flags.data_dir, flags.steps, side)
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
-  """As `train.py` does, but for what it logs."""
+  """Returns the work of training as `train.py` does, without its logs."""
   from wav2pix_jax.runtime.allocator import keep_freed_memory
 
   keep_freed_memory()
