@@ -5,6 +5,7 @@ wav2pix --mode=sample --workdir=runs/demo --speech=speech.wav
 """
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -202,9 +203,11 @@ def parse(argv: list[str]) -> list[str]:
   except flags.Error as error:
     _leave(f"{' '.join(str(error).split())}; see --help.")
   except Exception as error:  # noqa: BLE001, a config file may raise anything
-    last = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-    if isinstance(error, AttributeError | KeyError) and last[0] in "\"'":  # from a locked config
-      _leave(f"no config field {last.strip(chr(34))}; configs/base.py has all fields.")
+    message = str(error.args[0] if error.args else error).strip() or type(error).__name__
+    if unknown := re.match(r"['\"]+(\w+)['\"]+(.*)", message, re.DOTALL):  # from a locked config
+      hint = " ".join(unknown[2].split())
+      _leave(f"no config field {unknown[1]!r}; configs/base.py has all fields. {hint}".rstrip())
+    last = message.splitlines()[-1].strip()
     _leave(f"--config cannot be loaded ({_place(error)}{type(error).__name__}: {last}).")
 
 

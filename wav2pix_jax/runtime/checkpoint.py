@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -51,7 +52,8 @@ class Checkpoints:
       keep_checkpoints_without_metrics=False,
     )
     self._folder = Path(workdir, "checkpoints").resolve()
-    with self._in_one_line("could not be opened", "see that it can be read and written"):
+    quiet = _without_warnings() if read_only else contextlib.nullcontext()
+    with quiet, self._in_one_line("could not be opened", "see that it can be read and written"):
       self._manager = ocp.CheckpointManager(
         self._folder,
         options=ocp.CheckpointManagerOptions(
@@ -134,6 +136,17 @@ class Checkpoints:
       if len(reason) > 240:  # the file system's message comes last
         reason = f"{reason[:80]} ... {reason[-150:]}"
       raise UserError(f"checkpoint in {self._folder} {what} ({reason}); {remedy}.") from error
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+  """Keeps Orbax from warning that a folder that is only read is read-only."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(min(before, logging.ERROR))
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
 
 
 @dataclasses.dataclass(frozen=True)
