@@ -10,9 +10,9 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from configs import ablations
 from wav2pix_jax import ablate, train
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.configs import ablations
 from wav2pix_jax.metrics import noise
 
 

@@ -1,10 +1,10 @@
 """Each way to fool the measures is told from good faces by a row, which is named here."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image, ImageFilter
 
 from wav2pix_jax import data
@@ -17,7 +17,7 @@ SIZE, PEOPLE, EACH = 64, 4, 32
 @pytest.fixture(scope="module")
 def four_people():
   """uint8 [people, faces of each, S, S, 3]: rendered, with all expressions and poses."""
-  sheet = np.asarray(Image.open(Path(__file__).parent / "data" / "four_people_64px.jpg"))
+  sheet = np.asarray(Image.open(ROOT / "tests" / "data" / "four_people_64px.jpg"))
   return sheet.reshape(PEOPLE, SIZE, EACH, SIZE, 3).swapaxes(1, 2)
 
 

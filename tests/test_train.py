@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import base
 from wav2pix_jax import data, train
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.configs import base
 from wav2pix_jax.runtime import checkpoint, run_config
 
 
