@@ -122,7 +122,7 @@ def _bands(x):
 def test_gains_are_normal_with_six_decibels(distorted):
   window, made = distorted
   change = _bands(made[(made != window).any(1)]) - _bands(window)[:, None]
-  assert np.abs(change.mean(1)).max() < 2  # noise adds to what filters take away
+  assert np.abs(change.mean(1)).max() < 3  # noise adds to what filters take away
   assert 3.5 < change.std(1).min() < change.std(1).max() < 7.5
 
 
