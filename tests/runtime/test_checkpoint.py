@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
@@ -17,6 +18,18 @@ from wav2pix_jax.train_state import create_state
 
 @pytest.fixture
 def make_state(config):
+  """A function that returns the initial state, with what it compiles kept."""
+  return _make_state(config.to_json(sort_keys=True))
+
+
+@functools.cache
+def _make_state(text):
+  config = ConfigDict(json.loads(text))
+  state = jax.device_get(_initialise(config)())
+  return lambda: state
+
+
+def _initialise(config):
   return functools.partial(create_state, config, models.build(config, 2), jax.random.key(0))
 
 

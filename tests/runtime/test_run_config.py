@@ -5,7 +5,6 @@ import json
 import pytest
 
 import wav2pix_jax
-
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.runtime import run_config
 
@@ -132,7 +131,7 @@ def test_imported_speakers_get_their_names_once(config, tmp_path):
   _checkpoint(tmp_path)
   names = run_config.speakers(tmp_path, NAMES)
   assert names == ["ada", "bo", "2", "3"]
-  with pytest.raises(UserError, match="of the speakers 0, 1, 2, 3, but the dataset has a, b, c, d, e"):
+  with pytest.raises(UserError, match="speakers 0, 1, 2, 3, but the dataset has a, b, c, d, e"):
     run_config.speakers(tmp_path, list("abcde"))
   run_config.write(tmp_path, config, names, {})
   assert run_config.speakers(tmp_path, NAMES) == names
