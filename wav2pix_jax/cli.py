@@ -200,9 +200,13 @@ def parse(argv: list[str]) -> list[str]:
     _leave(f"{' '.join(str(error).split())}; see --help.")
   except Exception as error:  # noqa: BLE001, a config file may raise anything
     last = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-    if isinstance(error, AttributeError | KeyError) and last[0] in "\"'":  # from a locked config
+    place = _place(error)
+    if isinstance(error, AttributeError | KeyError) and last[0] in "\"'" and not place:
+      # an override of a locked config
       _leave(f"no config field {last.strip(chr(34))}; configs/base.py has all fields.")
-    _leave(f"--config cannot be loaded ({_place(error)}{type(error).__name__}: {last}).")
+    if len(last) > 240:  # it has all fields in it
+      last = f"{last[:120]} ... {last[-80:]}"
+    _leave(f"--config cannot be loaded ({place}{type(error).__name__}: {last}).")
 
 
 def _with_shipped_config(argument: str) -> str:
@@ -253,4 +257,6 @@ def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
 
 def main() -> None:
   """The command `wav2pix`."""
+  for flag in FLAGS.get_flags_for_module(__name__):  # else --help shows none
+    FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(run, flags_parser=parse)
