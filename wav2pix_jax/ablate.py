@@ -147,7 +147,7 @@ def _markdown(table: Sequence[dict[str, Any]]) -> str:
     lines.append(f"| {line['title']} | {' | '.join(cells)} |")
   for split in dict.fromkeys(line["split"] for line in table):
     first = next(line["rows"] for line in table if line["split"] == split)
-    for kind in ("real", "chance"):
+    for kind in ("real", "baseline"):
       cells = [f"{first[row][0][kind]:.2f}" if row in first else "" for row in COLUMNS]
       lines.append(f"| *{kind}, {split}* | {' | '.join(cells)} |")
   return "\n".join(lines) + "\n"
