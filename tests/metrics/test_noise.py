@@ -54,7 +54,7 @@ def test_noise_is_named_as_it_is_typed():
   assert str(noise.parse("white:-2.5")) == "white -2.5 dB"
   assert str(noise.parse("silence")) == "silence"
   for wrong in ("babble", "silence:3", "rain:3", "white:loud", ""):
-    with pytest.raises(UserError, match="not KIND:DECIBELS"):
+    with pytest.raises(UserError, match="expected KIND:DECIBELS"):
       noise.parse(wrong)
 
 
