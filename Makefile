@@ -6,8 +6,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 # The first Python that the project supports.
-PYTHON ?= $(shell for python in python3 python3.12 python3.11; do \
-  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' 2>/dev/null; \
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
   then echo $$python; break; fi; done)
 # JAX for the GPU's driver, where there is one.
 CUDA := $(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\).*/\1/p')
@@ -51,6 +51,6 @@ format: .venv/test.done
 
 .venv/bin/pip:
 	@if [ -z "$(PYTHON)" ]; then \
-	  echo "error: no Python 3.11 or 3.12 found; install one, or name it: make PYTHON=/path/to/python" >&2; \
+	  echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python" >&2; \
 	  exit 2; fi
 	$(PYTHON) -m venv .venv

@@ -1,1 +1,1 @@
-"""Performance, measured: each a command, `python -m benchmarks.NAME --help`."""
+"""Benchmarks; each is a command, `python -m benchmarks.NAME --help`."""

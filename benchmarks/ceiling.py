@@ -1,4 +1,4 @@
-"""What a machine can do at most: large matrix products, and copies within its memory.
+"""The limits of a machine: large matrix products, and copies within its memory.
 
 python -m benchmarks.ceiling
 """
@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping
 from benchmarks import turns
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
-PRODUCTS, COPIES = 8, 8  # in a turn
+PRODUCTS, COPIES = 8, 8  # per turn
 COPIED = 2**30  # bytes on a GPU; a quarter of that on a CPU
 
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-  """A matrix product, of two square matrices.
+  """A product of two square matrices.
 
   Attributes:
     framework: "JAX" or "PyTorch".
-    precision: of the matrices; on a GPU float32 is computed in TF32.
+    precision: The dtype of the matrices; on a GPU float32 is computed in TF32.
   """
 
   framework: str
@@ -28,32 +28,32 @@ class Product:
 
   @property
   def name(self) -> str:
-    """Of the side that makes it."""
+    """The name of the side that computes it."""
     return f"matrix product, {self.framework}, {self.precision}"
 
   @property
   def flop(self) -> int:
-    """Of a turn."""
+    """Operations per turn."""
     return PRODUCTS * 2 * _side() ** 3
 
   def start(self) -> turns.Work:
-    """Gets ready."""
+    """Prepares the product, and returns the work of a turn."""
     return (_jax_product if self.framework == "JAX" else _torch_product)(self.precision)
 
 
 def products() -> list[Product]:
-  """In all precisions that are compared on this machine, by both libraries."""
+  """Returns the products in all precisions that are compared on this machine, by both libraries."""
   precisions = (FLOAT32, BFLOAT16) if turns.gpu() else (FLOAT32,)
   return [Product(library, p) for library in ("JAX", "PyTorch") for p in precisions]
 
 
 def sides() -> dict[str, Callable[[], turns.Work]]:
-  """Sides that make the products: the ceiling of all that is made of products."""
+  """Returns sides that compute the products: the ceiling of whatever consists of products."""
   return {product.name: product.start for product in products()}
 
 
 def reached(taken: Mapping[str, turns.Taken]) -> dict[str, float]:
-  """The most operations a second of any turn of `sides`, by precision."""
+  """Returns the most operations per second of any turn of `sides`, by precision."""
   most: dict[str, float] = {}
   for product in products():
     if product.name in taken:
@@ -63,13 +63,13 @@ def reached(taken: Mapping[str, turns.Taken]) -> dict[str, float]:
 
 
 def in_words(ceilings: Mapping[str, float]) -> str:
-  """The ceilings as a clause."""
+  """Returns the ceilings as a phrase."""
   rates = (f"{rate / 1e12:.3g} TFLOP/s in {name}" for name, rate in ceilings.items())
   return f"matrix ceiling {', '.join(rates)}"
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   flags = turns.parser(__doc__.partition("\n")[0]).parse_args()
   copies = {"copy, JAX": _jax_copy, "copy, PyTorch": _torch_copy}
   taken = turns.take(sides() | copies, flags.rounds)

@@ -1,13 +1,13 @@
-"""How fast videos become clips, against decoding and detecting alone, on one core.
+"""How fast `prepare clips` cuts videos, compared with decoding and detecting alone, on one core.
 
 python -m benchmarks.clips --videos=raw/
 
-A second of 480p25 is 25 pictures to decode, of which one is searched for faces. All sides do the
-same videos, in turns, and are told by their processor time:
+A second of 480p25 video has 25 pictures to decode, of which one is searched for faces. All sides
+process the same videos, in turns, and their processor time is compared:
 
-- every picture: decode each, and search one a second: what any tool without skipping pays;
-- wanted pictures: decode with skipping, and search: the least that `clips` can take;
-- clips: everything, from file to crops, speech, scores and manifest.
+- every picture: decode all, and search one per second, as a tool without skipping does;
+- wanted pictures: decode only what is needed, and search: the least that `clips` can take;
+- clips: everything, from the file to crops, speech, scores and manifest.
 """
 
 import argparse
@@ -26,10 +26,10 @@ SETTINGS = cut.Settings(rate=1.0, confidence=3.0, frames=False)
 
 
 def main() -> None:
-  """The command."""
-  parser = argparse.ArgumentParser(description="Clips against their floor.")
-  parser.add_argument("--videos", type=Path, required=True, help="a folder as clips takes it")
-  parser.add_argument("--rounds", type=int, default=5, help="of which the medians are shown")
+  """Runs the command line."""
+  parser = argparse.ArgumentParser(description="Compares the speed of clips with its limit.")
+  parser.add_argument("--videos", type=Path, required=True, help="folder as for prepare clips")
+  parser.add_argument("--rounds", type=int, default=5, help="rounds, whose medians are shown")
   wanted = parser.parse_args()
   found = videos.find(wanted.videos)
   with tempfile.TemporaryDirectory() as folder:
@@ -60,18 +60,18 @@ def main() -> None:
   for side in sides:
     ratios = np.array(spent["clips"]) / spent[side]
     print(
-      f"{side:16} {seconds / per[side]:6.1f} video seconds per second and core; clips take "
+      f"{side:16} {seconds / per[side]:6.1f} video seconds per second and core; clips takes "
       f"{np.median(ratios):.2f} times as long (from {ratios.min():.2f} to {ratios.max():.2f})"
     )
 
 
 def one_by_one(work: cut_all.Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
-  """As `cut_all.run_here`, in this process."""
+  """Does the work in this process; otherwise like `cut_all.run_here`."""
   return [work(video) for video in found]
 
 
 def _searched(video: videos.Video) -> set[int]:
-  """The pictures that `clips` looks at."""
+  """Returns the timestamps of the pictures that `clips` searches."""
   contents = media.read(video.path)
   return cut.wanted(contents, SETTINGS.rate)
 

@@ -1,9 +1,10 @@
-"""Evaluation in two halves: a machine with a GPU draws, another one with dlib measures.
+"""Evaluation in two halves: a machine with a GPU samples, and another one with dlib measures.
 
 python -m benchmarks.faces draw --workdir=runs/base --split=test --out=faces
 python -m benchmarks.faces measure faces    # where the dataset and the extra eval are
 
-Between them travel a file for each draw, uint8 [N, S, S, 3], and a few lines of JSON: no weights.
+Only a file for each draw, uint8 [N, S, S, 3], and a few lines of JSON are copied between them; no
+weights.
 """
 
 import argparse
@@ -21,26 +22,26 @@ ABOUT, CONFIG = "about.json", "config.json"
 
 
 def draw(workdir: Path, split: str, out: Path) -> None:
-  """Draws what `--mode=evaluate` would, into `out`, which is made."""
+  """Generates the faces that `--mode=evaluate` would, into `out`, which is created."""
   from wav2pix_jax.metrics import evaluation_set
   from wav2pix_jax.runtime import checkpoint
 
   run = checkpoint.load(workdir)
   of = evaluation_set.choose(workdir, run.config, split)
   out.mkdir(parents=True, exist_ok=True)
-  for number, faces in enumerate(evaluation_set.draw(run, of)):
+  for number, faces in enumerate(evaluation_set.sample(run.sampler, of)):
     np.save(out / f"draw_{number}.npy", faces)
   shutil.copy(workdir / CONFIG, out / CONFIG)
-  about = {"split": split, "step": int(run.state.step), "digest": of.records.digest}
+  about = {"split": split, "step": run.step, "digest": of.records.digest}
   (out / ABOUT).write_text(json.dumps(about) + "\n")
-  print(f"{len(of.chosen)} chunks of {split} speech drawn into {out}.")
+  print(f"Faces from {len(of.chosen)} chunks of {split} speech are in {out}.")
 
 
 def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
-  """Measures what `draw` left in a folder, and writes what `--mode=evaluate` would, there.
+  """Measures what `draw` wrote into a folder, and writes there what `--mode=evaluate` would.
 
   Raises:
-    UserError: the dataset here is not the one that was drawn from.
+    UserError: The dataset here is not the one that was sampled from.
   """
   from wav2pix_jax import evaluate
   from wav2pix_jax.metrics import evaluation_set
@@ -57,21 +58,21 @@ def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
       "one it had with --data_dir or --source."
     )
   draws = np.stack([np.load(path) for path in sorted(folder.glob("draw_*.npy"))])
-  evaluate.tell(folder, of, about["step"], draws, folder)
+  evaluate.write_results(folder, of, about["step"], draws, folder)
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
   verbs = parser.add_subparsers(required=True, dest="verb")
-  drawing = verbs.add_parser("draw", help="faces from a split's speech")
+  drawing = verbs.add_parser("draw", help="sample faces from a split's speech")
   drawing.add_argument("--workdir", type=Path, required=True)
   drawing.add_argument("--split", default="test")
   drawing.add_argument("--out", type=Path, required=True)
-  measuring = verbs.add_parser("measure", help="faces drawn elsewhere")
+  measuring = verbs.add_parser("measure", help="measure faces that were sampled elsewhere")
   measuring.add_argument("folder", type=Path)
-  measuring.add_argument("--data_dir", help="default: as the run had it")
-  measuring.add_argument("--source", help="the dataset's; default: as the run had it")
+  measuring.add_argument("--data_dir", help="default: as in the run's config")
+  measuring.add_argument("--source", help="source of the dataset; default: as in the run's config")
   flags = parser.parse_args()
   try:
     if flags.verb == "draw":

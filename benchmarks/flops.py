@@ -1,14 +1,14 @@
-"""What Wav2Pix costs, counted by hand: two operations for each multiplication of a kernel.
+"""Operations of Wav2Pix, counted by hand: two for each multiplication of a kernel.
 
 Products with a convolution's padding are counted, as is usual. Norms, activations, losses and
-optimizers are not: they are sums over what the kernels make.
+optimizers are not.
 """
 
 import dataclasses
 import itertools
 from typing import Any
 
-from wav2pix_jax.models.speech_encoder import output_length
+from wav2pix_jax.models import level_widths, output_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Forward:
   """Operations of a forward pass, for one face.
 
   Attributes:
-    generator: speech encoder, auxiliary classifier and upsampler.
-    speech: of it, the first convolution, which needs no gradient of its input.
-    discriminator: without the embedding's share, which is a thousandth.
-    faces: of it, the first convolution.
+    generator: Operations of the speech encoder, the auxiliary classifier and the upsampler.
+    speech: The part of the first convolution, which needs no gradient of its input.
+    discriminator: Operations without the embedding's share, which is a thousandth.
+    faces: The part of the first convolution.
   """
 
   generator: int
@@ -29,7 +29,7 @@ class Forward:
 
 
 def forward(config: Any, identities: int) -> Forward:
-  """Of a config's networks."""
+  """Returns the operations of a config's networks."""
   model, window, size = config.model, config.dataset.window_samples, config.image_size
   widths = (1, *model.encoder_widths)
   lengths = [output_length(window, i + 1) for i in range(len(model.encoder_widths))]
@@ -40,11 +40,11 @@ def forward(config: Any, identities: int) -> Forward:
   dense = (widths[-1] * lengths[-1], model.encoder_hidden, model.embedding, model.embedding)
   classifier = (model.embedding, model.classifier_hidden, identities)
   products = sum(a * b for layers in (dense, classifier) for a, b in itertools.pairwise(layers))
-  levels = size.bit_length() - 3
-  ups = (model.embedding, *(model.generator_width * 2**i for i in reversed(range(levels))), 3)
-  maps = (1, *(4 * 2**i for i in range(levels)))  # a stamp of 4x4 for each pixel of the smaller map
+  ups = (model.embedding, *level_widths(model.generator_width, size)[::-1], 3)
+  # The kernel makes a stamp of 4x4 for each pixel of the smaller map.
+  maps = (1, *(4 * 2**i for i in range(len(ups) - 2)))
   up = [16 * a * b * s * s for (a, b), s in zip(itertools.pairwise(ups), maps, strict=True)]
-  downs = (3, *(model.discriminator_width * 2**i for i in range(levels)))
+  downs = (3, *level_widths(model.discriminator_width, size))
   down = [
     16 * a * b * s * s
     for (a, b), s in zip(itertools.pairwise(downs), reversed(maps[1:]), strict=True)
@@ -55,7 +55,7 @@ def forward(config: Any, identities: int) -> Forward:
 
 
 def train_step(config: Any, identities: int) -> int:
-  """Of a training step, for each face of the batch.
+  """Returns the operations of a training step per face of the batch.
 
   D's half draws, judges real, generated and mismatched faces, and goes back through all three to
   D's kernels. G's half draws again, judges generated and real faces, and goes back through the

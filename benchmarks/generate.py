@@ -1,4 +1,4 @@
-"""Drawing faces, from speech to uint8, against the same networks in PyTorch.
+"""Speed of sampling, from speech to uint8, compared with the same networks in PyTorch.
 
 .venv/bin/pip install -e '.[bench]'
 python -m benchmarks.generate --image_size=128
@@ -13,12 +13,12 @@ from benchmarks import ceiling, flops, turns
 from configs import release
 
 IDENTITIES = 10
-BATCHES = {1: 20, 64: 2}  # faces at once, and how often in a turn
+BATCHES = {1: 20, 64: 2}  # faces at once, and how often per turn
 JAX, EAGER, COMPILED = "JAX", "PyTorch, eager", "PyTorch, torch.compile"
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = turns.parser(__doc__.partition("\n")[0])
   parser.add_argument("--image_size", type=int, default=128, choices=(64, 128))
   flags = parser.parse_args()
@@ -37,7 +37,7 @@ def main() -> None:
   ceilings = ceiling.reached(taken)
   cost = flops.forward(_config(size), IDENTITIES).generator
   print(
-    f"{turns.machine()}; {size} px, {cost / 1e9:.2f} GFLOP a face; {ceiling.in_words(ceilings)}"
+    f"{turns.machine()}; {size} px, {cost / 1e9:.2f} GFLOP per face; {ceiling.in_words(ceilings)}"
   )
   figures = {}
   for count, times in BATCHES.items():
@@ -83,23 +83,25 @@ def _speech(count: int) -> np.ndarray:
 
 
 def _ours(image_size: int, count: int) -> turns.Work:
-  """As `sample.py` draws."""
+  """Returns the work of sampling as `--mode=sample` does."""
   from wav2pix_jax.runtime.allocator import keep_freed_memory
 
   keep_freed_memory()
   import jax
 
-  from wav2pix_jax import models, sampler
-  from wav2pix_jax.train_state import build_optimizers, initialise
+  from wav2pix_jax import models
+  from wav2pix_jax.sampler import Sampler, sampling_keys
+  from wav2pix_jax.train_state import create_state
 
   config = _config(image_size)
-  nets = models.build(config, IDENTITIES)
-  state = initialise(nets, build_optimizers(config), jax.random.key(0), config)
-  draw, keys = sampler.drawer(nets.generator), [sampler.key(0, i) for i in range(count)]
+  networks = models.build(config, IDENTITIES)
+  state = create_state(config, networks, jax.random.key(0))
+  sampler = Sampler(config, [], networks.generator, state.sampling_variables)
+  keys = sampling_keys(0, "", np.arange(count), np.zeros(count, int))
 
   def work():
     for _ in range(BATCHES[count]):
-      draw(state.drawing, _speech(count), keys)
+      sampler.sample(_speech(count), keys)
 
   return work
 

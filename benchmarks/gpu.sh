@@ -1,28 +1,29 @@
 #!/usr/bin/env bash
-# What is to be measured on a GPU, in stages of nine minutes at most:
+# All measurements that are wanted on a GPU, in stages of at most nine minutes:
 #
 #   benchmarks/gpu.sh STAGE [FOLDER]      STAGE is right, ceiling, step, input or faces
 #
-# Each measurement leaves its figures and its log in FOLDER (default runs/gpu). What lies there is
-# not taken again, and what a stage has no time left for it names: the same command goes on.
-# PYTHON is the interpreter, with PyTorch beside JAX. SOURCE is the published faces, where `data/`
-# does not hold them prepared. TOY=1 tries everything in small, on a CPU too.
+# Each measurement writes its figures and its log into FOLDER (default runs/gpu). Measurements that
+# are there are not repeated, and a stage lists those that it had no time for: the same command
+# resumes.
+# PYTHON is the interpreter, with JAX and PyTorch. SOURCE is the archive of published faces, unless
+# they are prepared in `data/`. TOY=1 tries everything in small, also on a CPU.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
 stage=${1:-} folder=${2:-runs/gpu}
 python=${PYTHON:-.venv/bin/python} toy=${TOY:-} limit=${LIMIT:-530} # seconds
-least=40                                                            # seconds to begin with
+least=40                                                            # seconds needed to start one
 failed=0
 export PYTHONUNBUFFERED=1
-# Compiling a step takes a minute or two there: what was compiled once is kept for all.
+# Compiling a step takes a minute or two on a GPU, so compiled programs are kept for all stages.
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$folder/compiled}
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=1
 
 left() { echo $((limit - SECONDS)); }
 
-# run NAME COMMAND...: shows what the command prints, keeps it in FOLDER/NAME.txt, and remembers in
-# FOLDER/NAME.done that it is done.
+# run NAME COMMAND...: shows the output of the command, writes it to FOLDER/NAME.txt, and creates
+# FOLDER/NAME.done when it succeeds.
 run() {
   local name=$1 status=0
   shift
@@ -41,7 +42,7 @@ run() {
     *)
       failed=1
       tail -n 5 "$folder/$name.err"
-      echo "== $name: failed with status $status; all it said is in $folder/$name.err"
+      echo "== $name: failed with status $status; its output is in $folder/$name.err"
       ;;
   esac
 }
@@ -50,7 +51,7 @@ benchmark() { # NAME MODULE FLAGS...
   run "$1" "$python" -m "benchmarks.$2" "${@:3}" --json="$folder/$1.json"
 }
 
-# Without TF32, which the release's numbers know nothing of.
+# Without TF32, since the release's numbers were computed without it.
 right() {
   local platform=cuda
   [ -z "$toy" ] || platform=cpu

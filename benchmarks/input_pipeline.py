@@ -1,11 +1,10 @@
-"""Training fed by the real pipelines against the same training fed one batch again and again.
+"""Training with the real input pipelines, compared with training on one batch again and again.
 
 python -m benchmarks.input_pipeline --config=demo
 """
 
 import functools
 import itertools
-from typing import Any
 
 import numpy as np
 
@@ -13,16 +12,16 @@ from benchmarks import turns
 from configs import base, demo
 
 CONFIGS = {"demo": demo, "base": base}
-GRAIN, ON_DEVICE = "records, by Grain", "records, on the device"
+GRAIN, ON_DEVICE = "gathered on the host", "gathered on the device"
 CONSTANT = "one batch, again and again"
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = turns.parser(__doc__.partition("\n")[0])
   parser.add_argument("--config", default="demo", choices=CONFIGS)
-  parser.add_argument("--data_dir", default="data", help="where prepared datasets are kept")
-  parser.add_argument("--steps", type=int, default=40, help="in each turn (default 40)")
+  parser.add_argument("--data_dir", default="data", help="folder of prepared datasets")
+  parser.add_argument("--steps", type=int, default=40, help="steps per turn (default 40)")
   flags = parser.parse_args()
   sides = {
     side: functools.partial(_train, flags.config, flags.data_dir, flags.steps, side)
@@ -50,7 +49,7 @@ def main() -> None:
 
 
 def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
-  """As `train.py` does, but for what it logs."""
+  """Returns the work of training as `train.py` does, without its logs."""
   from wav2pix_jax.runtime.allocator import keep_freed_memory
 
   keep_freed_memory()
@@ -58,35 +57,31 @@ def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
 
   from wav2pix_jax import data, models
   from wav2pix_jax.common import schema
-  from wav2pix_jax.data import on_device
   from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.train_state import build_optimizers, initialise
-  from wav2pix_jax.train_step import step_of
+  from wav2pix_jax.train_state import create_state
+  from wav2pix_jax.train_step import train_step
 
   config = CONFIGS[name].get_config()
   config.dataset.data_dir = data_dir
+  config.dataset.on_device = side == ON_DEVICE
   builder = data.prepare(config.dataset)
   records = data.load(builder, schema.TRAIN, config.image_size)
-  identities = len(data.identity_names(builder))
-  nets, optimizers = models.build(config, identities, distributed.AXIS), build_optimizers(config)
+  networks = models.build(config, len(data.identity_names(builder)), distributed.AXIS)
   key = jax.random.key(config.seed)
-  state = distributed.replicate(initialise(nets, optimizers, key, config))
-  step: Any = step_of(config, nets, optimizers, distributed.AXIS)
-  constants: Any = key
-  if side == ON_DEVICE:
-    step = on_device.step_of(step, config, distributed.AXIS)
-    constants = key, on_device.place(records, config)
-  train_batches = (on_device if side == ON_DEVICE else data).train_batches
-  batches = train_batches(records, config, distributed.process_batch_size(config.batch_size))
+  state = distributed.replicate(create_state(config, networks, key))
+  feed = data.Feed(records, config)
+  step = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+  fed_step = distributed.pmapped(feed.into(step))
+  constants = distributed.replicate((key, feed.resident))
+  batches = feed.batches(distributed.process_batch_size(config.batch_size))
   if side == CONSTANT:
     batches = itertools.repeat(next(batches))
-  step = distributed.pmapped(step)
 
   def work():
     nonlocal state
     before = None
     for batch in itertools.islice(batches, steps):
-      state, metrics = step(state, distributed.shard(batch), constants)
+      state, metrics = fed_step(state, distributed.shard(batch), constants)
       jax.block_until_ready(before)  # one step ahead of the devices, as the log keeps it
       before = metrics
     jax.block_until_ready((state, metrics))

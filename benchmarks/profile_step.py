@@ -1,9 +1,9 @@
-"""Where the time of a training step goes, by what XLA calls its parts.
+"""Where the time of a training step goes, by the names that XLA gives its parts.
 
 python -m benchmarks.profile_step --config=release --image_size=128 --batch_size=16
 
-Parts that run side by side are added up; on a CPU start it with `taskset -c 0`, lest a part's time
-hold that of others it waits for.
+The times of parts that run in parallel are added up. On a CPU, start it with `taskset -c 0`, so
+that the time of a part does not include waiting for others.
 """
 
 import collections
@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks import train_step, turns
 
 STEPS = 5
-# What XLA and its libraries call things, in the order in which they are looked for.
+# Words in the names of XLA and its libraries, in the order in which they are searched for.
 KINDS = {
   "products": ("ynn_fusion", "dot", "conv", "gemm", "xmma", "cutlass", "cudnn", "nvjet"),
   "copies": ("copy", "concatenate", "transpose", "pad", "slice", "memcpy", "bitcast"),
@@ -24,13 +24,13 @@ REST = "sums and others"
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = turns.parser(__doc__.partition("\n")[0], rounds=False)
   parser.add_argument("--config", default="release", choices=train_step.RECIPES)
   parser.add_argument("--image_size", type=int, default=128)
   parser.add_argument("--batch_size", type=int, default=16)
   parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
-  parser.add_argument("--top", type=int, default=20, help="parts to show (default 20)")
+  parser.add_argument("--top", type=int, default=20, help="number of parts to show (default 20)")
   flags = parser.parse_args()
   side = train_step.Side("", flags.config, flags.precision)
   work = side.start(flags.image_size, flags.batch_size, STEPS)
@@ -42,7 +42,7 @@ def main() -> None:
     kinds[_kind(name)] += seconds
   print(
     f"{turns.machine()}; configs/{flags.config}.py in {flags.precision}, {flags.image_size} px, "
-    f"batch {flags.batch_size}: {1e3 * whole / STEPS:.1f} ms a step"
+    f"batch {flags.batch_size}: {1e3 * whole / STEPS:.1f} ms per step"
   )
   for kind, seconds in kinds.most_common():
     print(f"{seconds / whole:7.1%}  {1e3 * seconds / STEPS:9.3f} ms  {kind}")
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _traced(work: turns.Work) -> collections.Counter[str]:
-  """Seconds of each part of the work, on a GPU if there is one, else on all threads."""
+  """Returns the seconds of each part of the work, on a GPU if there is one, else on all threads."""
   import jax
 
   with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ def _traced(work: turns.Work) -> collections.Counter[str]:
     for line in plane.lines:
       if line.name.startswith("Stream" if on_gpu else "tf_"):
         for event in line.events:
-          if "::" not in event.name:  # the runtime's own
+          if "::" not in event.name:  # the runtime's own events
             parts[event.name] += event.duration_ns / 1e9
   return parts
 

@@ -1,9 +1,9 @@
-"""How fast training would be on many GPUs: what a step sends, and how long the links take for it.
+"""How fast training would be on many GPUs: what a step sends, and how long the links take.
 
 python -m benchmarks.scaling --config=base
 
-Nothing is timed: bytes are counted (and held to the compiled step's by a test), times are those of
-published links, by the cost model in NCCL's `tuning.cc`. `docs/scaling.md` reads the table.
+Nothing is timed: bytes are counted (a test compares them with the compiled step's), and times are
+those of published links, by the cost model in NCCL's `tuning.cc`. See `docs/scaling.md`.
 """
 
 import dataclasses
@@ -16,31 +16,31 @@ import jax
 from benchmarks import flops, turns
 from configs import base, demo, release
 from wav2pix_jax import models
-from wav2pix_jax.train_state import GanState, build_optimizers, initialise
+from wav2pix_jax.train_state import GanState, create_state
 
 CONFIGS = {"base": base, "demo": demo, "release": release}
 IDENTITIES = 10
 FLOAT = 4  # bytes
-LAYER_ROUNDS = 3  # of batch norm: drawing for D, for G, and back
+LAYER_ROUNDS = 3  # of batch norm: generating for D, for G, and the backward pass
 GPUS = (8, 64, 512)
 PER_MACHINE = 8
 
-# An H100 (SXM). Multiplications in bfloat16: what large products reach of the data sheet's 989; of
-# it the share that `docs/performance.md` aims at. Memory: of the data sheet's 3.35.
+# An H100 (SXM): operations per second that large bfloat16 products reach (data sheet: 989e12), the
+# share of them that we aim at, and bytes per second of memory (data sheet: 3.35e12).
 PRODUCTS, SHARE, MEMORY = 790e12, 0.45, 3.0e12
-# Bytes that Adam and the average move for each parameter: gradient, parameter and two moments read,
-# three of them written; of the generator's, also the average read and written.
+# Bytes that Adam moves per parameter (gradient, parameter and two moments are read, and all but the
+# gradient written), and that the average moves per parameter of the generator.
 UPDATED, AVERAGED = 7 * FLOAT, 3 * FLOAT
 
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-  """What connects the GPUs.
+  """The links between GPUs.
 
   Attributes:
-    name: of the links between machines.
-    within: bytes a second that a GPU can send within its machine.
-    between: that a machine can send to others.
+    name: Name of the links between machines.
+    within: Bytes per second that a GPU can send within its machine.
+    between: Bytes per second that a machine can send to others.
   """
 
   name: str
@@ -57,13 +57,13 @@ CLUSTERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Sent:
-  """What each device adds up with the others in a step.
+  """What each device sums with the others in a step.
 
   Attributes:
-    gradients: bytes, of both networks.
-    statistics: bytes, of batch norm.
-    features: bytes, of the feature matching.
-    rounds: sums that wait for each other.
+    gradients: Bytes of both networks' gradients.
+    statistics: Bytes of batch norm's statistics.
+    features: Bytes of feature matching.
+    rounds: Number of sums that wait for each other.
   """
 
   gradients: int
@@ -73,16 +73,16 @@ class Sent:
 
   @property
   def bytes(self) -> int:
-    """All of it; the losses' scalars are left out."""
+    """All bytes, except those of the losses' scalars."""
     return self.gradients + self.statistics + self.features
 
 
 def sent(config: Any, state: GanState) -> Sent:
-  """Of a step, by formula: it does not depend on the batch or the number of devices.
+  """Returns what a step sends, which does not depend on the batch or the number of devices.
 
   Args:
-    config: of the run.
-    state: or its shapes.
+    config: The config.
+    state: A state, or its shapes.
   """
   stats = jax.tree_util.tree_leaves_with_path(state.generator.stats)
   means = [leaf for path, leaf in stats if path[-1].key == "mean"]
@@ -96,7 +96,7 @@ def sent(config: Any, state: GanState) -> Sent:
 
 
 def round_seconds(gpus: int) -> float:
-  """What a sum of few bytes takes: NCCL's tree in its protocol for few bytes.
+  """Returns the time of a sum of few bytes: NCCL's tree in its protocol for few bytes.
 
   4.4 us; 0.52 us for each further GPU in the machine, 1.8 times that where there are more machines;
   5 us for each doubling of the machines; there and back.
@@ -107,13 +107,13 @@ def round_seconds(gpus: int) -> float:
 
 
 def communication_seconds(sent: Sent, gpus: int, links: Links) -> float:
-  """Of a step, if nothing else happens meanwhile: each byte goes there and back."""
+  """Returns the time for sending in a step if nothing overlaps: each byte goes there and back."""
   speed = min(links.within, links.between) if gpus > PER_MACHINE else links.within
   return sent.rounds * round_seconds(gpus) + 2 * sent.bytes / speed
 
 
 def computation_seconds(config: Any, state: GanState, batch_size: int) -> float:
-  """Of a step of a device's share of the batch."""
+  """Returns the time of a step for a device's share of the batch, without sending."""
   generator, discriminator = (_size(x.params) for x in (state.generator, state.discriminator))
   moved = UPDATED * (generator + discriminator) + AVERAGED * generator
   cost = flops.train_step(config, IDENTITIES)
@@ -121,10 +121,10 @@ def computation_seconds(config: Any, state: GanState, batch_size: int) -> float:
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = turns.parser(__doc__.partition("\n")[0], rounds=False)
   parser.add_argument("--config", default="base", choices=CONFIGS)
-  parser.add_argument("--batch_size", type=int, default=64, help="of a GPU (default 64)")
+  parser.add_argument("--batch_size", type=int, default=64, help="faces per GPU (default 64)")
   flags = parser.parse_args()
   config = CONFIGS[flags.config].get_config()
   state = abstract_state(config)
@@ -135,7 +135,7 @@ def main() -> None:
     f"(gradients {a_step.gradients / 1e6:.1f}, statistics {a_step.statistics / 1e6:.3f}, features "
     f"{a_step.features / 1e6:.3f}) in {a_step.rounds} rounds"
   )
-  print(f"batch {flags.batch_size} a GPU: {1e3 * alone:.2f} ms without sending")
+  print(f"batch {flags.batch_size} per GPU: {1e3 * alone:.2f} ms without sending")
   figures = {}
   for links in CLUSTERS:
     for gpus in GPUS:
@@ -155,9 +155,9 @@ def main() -> None:
 
 
 def abstract_state(config: Any) -> GanState:
-  """Shapes of a state."""
-  nets, optimizers = models.build(config, IDENTITIES), build_optimizers(config)
-  make = functools.partial(initialise, nets, optimizers, jax.random.key(0), config)
+  """Returns the shapes of a state."""
+  networks = models.build(config, IDENTITIES)
+  make = functools.partial(create_state, config, networks, jax.random.key(0))
   return jax.eval_shape(make)
 
 

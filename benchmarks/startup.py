@@ -1,4 +1,4 @@
-"""How long one waits: for help, for the first logged step of the demo, for a face of a recording.
+"""Start-up time: of help, of the demo's first logged step, of a face from a recording.
 
 python -m benchmarks.startup
 """
@@ -20,9 +20,9 @@ MEMORY = 2048  # MiB
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-  parser.add_argument("--data_dir", default="data", help="where prepared datasets are kept")
+  parser.add_argument("--data_dir", default="data", help="folder of prepared datasets")
   parser.add_argument("--json", type=Path, help="a file for the figures")
   flags = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
@@ -38,7 +38,7 @@ def main() -> None:
         until=FIRST,
       )
 
-    print("Preparing what is kept between runs: data, the classifier of faces.", flush=True)
+    print("Preparing what is kept between runs: the data and the identity classifier.", flush=True)
     demo("first")
     environment["JAX_COMPILATION_CACHE_DIR"] = f"{folder}/anew"
     taken = {"help": seconds("--help")[0]}
@@ -50,16 +50,16 @@ def main() -> None:
     taken["sample"], _ = seconds(*sample, f"--out={folder}/b")
   print(turns.machine())
   for what, took in taken.items():
-    limit = f", to be at most {LIMITS[what]:g}" if what in LIMITS else ""
+    limit = f" (limit {LIMITS[what]:g} s)" if what in LIMITS else ""
     print(f"{what:12} {took:6.1f} s{limit}")
-  print(f"peak memory of the demo: {memory} MiB, to be at most {MEMORY}")
+  print(f"peak memory of the demo: {memory} MiB (limit {MEMORY} MiB)")
   ratio = taken["demo, cold"] / taken["demo, warm"]
   print(f"the compilation cache makes the demo start {ratio:.1f} times as fast")
   turns.write(flags.json, {"seconds": taken, "peak_mib": memory, "ratio": round(ratio, 3)})
 
 
 def _seconds(command: list[str], environment: dict[str, str], until: str) -> tuple[float, int]:
-  """Until a line begins with `until`, or the end; and the peak memory of it all, MiB."""
+  """Returns the seconds until a line begins with `until`, or the end, and the peak memory, MiB."""
   start, seen = time.perf_counter(), None
   process = subprocess.Popen(
     command,

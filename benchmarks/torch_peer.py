@@ -1,8 +1,8 @@
 """Wav2Pix in PyTorch, for comparison only: networks, losses and order of updates of the release.
 
-Written from the specification (`configs/release.py` has its numbers). Tensors are made in the order
-in which `weights.pytorch_names.state_dicts` lists them, so `load` puts ours into these networks;
-a test sees both sides compute the same losses.
+It follows `configs/release.py`. Tensors are created in the order in which
+`weights.pytorch_names.state_dicts` lists them, so that `load` can put ours into these networks; a
+test compares the losses of both sides.
 """
 
 import functools
@@ -20,7 +20,7 @@ EMBEDDING = 128
 
 
 class SpectralNorm(nn.Module):
-  """A convolution whose kernel is divided by its largest singular value, an iteration a pass."""
+  """A convolution whose kernel is divided by its largest singular value, one iteration per pass."""
 
   def __init__(self, convolve: Callable[..., torch.Tensor], *shape: int):
     super().__init__()
@@ -29,7 +29,7 @@ class SpectralNorm(nn.Module):
     self.register_buffer("u", functional.normalize(torch.randn(shape[0]), dim=0))
 
   def forward(self, x: torch.Tensor) -> torch.Tensor:
-    """The convolution of x."""
+    """Returns the convolution of x."""
     matrix = self.weight_bar.flatten(1)
     with torch.no_grad():
       right = functional.normalize(self.u @ matrix, dim=0)
@@ -72,7 +72,7 @@ class Generator(nn.Module):
     self.up = nn.Sequential(*up)
 
   def forward(self, speech: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """As the class says."""
+    """Returns faces, embedding and logits."""
     embedding = self.encoder(speech[:, None])
     return self.up(embedding[:, :, None, None]), embedding, self.classifier(embedding)
 
@@ -93,7 +93,7 @@ class Discriminator(nn.Module):
   def forward(
     self, faces: torch.Tensor, embedding: torch.Tensor
   ) -> tuple[torch.Tensor, torch.Tensor]:
-    """As the class says."""
+    """Returns scores and features."""
     features = self.down(faces)
     tiled = embedding[:, :, None, None].expand(-1, -1, 4, 4)
     return self.score(torch.cat([features, tiled], 1)).flatten(), features
@@ -104,11 +104,11 @@ class Trainer:
 
   Args:
     image_size: 64 or 128.
-    dropout: rate.
-    device: to train on.
-    compiled: by `torch.compile`; else eager, as the release runs.
-    autocast: compute in bfloat16, with float32 parameters.
-    channels_last: the layout of faces and kernels that tensor cores want.
+    dropout: The dropout rate.
+    device: The device to train on.
+    compiled: Use `torch.compile`; else eager, as the release runs.
+    autocast: Compute in bfloat16, with float32 parameters.
+    channels_last: Use the layout of faces and kernels that is fastest on tensor cores.
   """
 
   def __init__(
@@ -132,7 +132,7 @@ class Trainer:
     self._drawn = compile_(lambda speech: self.generator(speech)[0])
 
   def load(self, generator: Mapping[str, np.ndarray], discriminator: Mapping[str, np.ndarray]):
-    """Takes over the tensors of a release checkpoint, in its order."""
+    """Loads the tensors of a release checkpoint, in its order."""
     for network, tensors in ((self.generator, generator), (self.discriminator, discriminator)):
       names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
       kept = [x for name, x in tensors.items() if not name.endswith(("_v", "_tracked"))]
@@ -140,7 +140,7 @@ class Trainer:
       network.load_state_dict(ours, strict=False)
 
   def tensors(self, batch: Mapping[str, np.ndarray]) -> list[torch.Tensor]:
-    """Speech, faces, mismatched faces, identities, of NHWC arrays under the schema's names."""
+    """Returns speech, faces, mismatched faces and identities of a batch (NHWC, see `schema.py`)."""
 
     def faces(x: np.ndarray) -> torch.Tensor:
       nchw = torch.from_numpy(x).permute(0, 3, 1, 2)
@@ -156,7 +156,7 @@ class Trainer:
     ]
 
   def step(self, tensors: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-    """One round: D, then G with a fresh drawing."""
+    """One round: D, then G with newly generated faces."""
     speech, real, mismatched, identity = tensors
     self._adam_d.zero_grad()
     d_loss = self._d_loss(speech, real, mismatched)
@@ -193,7 +193,7 @@ class Trainer:
     )
 
   def draw(self, speech: torch.Tensor) -> torch.Tensor:
-    """Faces [B, 3, S, S]: running statistics, dropout on, as the release draws."""
+    """Returns faces [B, 3, S, S], with running statistics and dropout, as the release samples."""
     self.generator.eval()
     for module in self.generator.modules():
       if isinstance(module, nn.Dropout):

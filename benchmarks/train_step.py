@@ -1,10 +1,10 @@
-"""A training step against the same networks, losses and order of updates in PyTorch.
+"""Speed of a training step, compared with the same networks, losses and updates in PyTorch.
 
 .venv/bin/pip install -e '.[bench]'
 python -m benchmarks.train_step --image_size=128 --batch_size=16
 
-On a CPU all sides compute in float32. On a GPU they do so as the release does, in TF32, and in
-bfloat16; batches lie on the device.
+On a CPU all sides compute in float32; on a GPU in float32 as the release does, in TF32, and in
+bfloat16. Batches are on the device.
 """
 
 import dataclasses
@@ -26,9 +26,9 @@ class Side:
   """One way to train.
 
   Attributes:
-    name: of the side.
-    recipe: `configs/<recipe>.py`.
-    precision: of convolutions and matrix products.
+    name: The side's name.
+    recipe: The config, `configs/<recipe>.py`.
+    precision: The precision of convolutions and matrix products.
     torch: None for JAX; else how PyTorch runs, "eager" or "torch.compile".
   """
 
@@ -38,7 +38,7 @@ class Side:
   torch: str | None = None
 
   def start(self, image_size: int, batch_size: int, steps: int) -> turns.Work:
-    """Gets ready to make so many steps."""
+    """Prepares training, and returns the work of this many steps."""
     sized = image_size, batch_size, steps
     return _theirs(self, *sized) if self.torch else _ours(self, *sized)
 
@@ -46,7 +46,7 @@ class Side:
 JAX, BASE = Side("JAX, configs/release.py"), Side("JAX, configs/base.py", "base")
 EAGER = Side("PyTorch, eager", torch="eager")
 COMPILED = Side("PyTorch, torch.compile", torch="torch.compile")
-# On a GPU; `EAGER` is there, too, as the release runs: without TF32.
+# On a GPU. `EAGER` is compared there, too: it runs without TF32, as the release does.
 JAX_TF32, JAX_BF16, BASE_BF16 = (
   Side("JAX, configs/release.py, TF32", precision=TF32),
   Side("JAX, configs/release.py, bfloat16", precision=BFLOAT16),
@@ -59,13 +59,13 @@ EAGER_TF32, COMPILED_BF16 = (
 
 
 def main() -> None:
-  """The command."""
+  """Runs the command line."""
   parser = turns.parser(__doc__.partition("\n")[0])
   parser.add_argument("--image_size", type=int, default=128, choices=(64, 128))
   parser.add_argument("--batch_size", type=int, default=16)
-  parser.add_argument("--steps", type=int, default=3, help="in each turn (default 3)")
+  parser.add_argument("--steps", type=int, default=3, help="steps per turn (default 3)")
   parser.add_argument(
-    "--without", metavar="WORDS", action="append", help="leave out sides with them in their name"
+    "--without", metavar="WORDS", action="append", help="leave out sides whose names contain WORDS"
   )
   flags = parser.parse_args()
   size, batch_size, steps = flags.image_size, flags.batch_size, flags.steps
@@ -99,7 +99,7 @@ def main() -> None:
     memory = f", {peak:,} MiB at most" if peak else ""
     print(
       f"{side.name:34} {rate:8.1f} faces/s ({faces.min():.1f} to {faces.max():.1f}), "
-      f"{cost / 1e9:.1f} GFLOP a face, {share:.0%} of the ceiling{memory}"
+      f"{cost / 1e9:.1f} GFLOP per face, {share:.0%} of the ceiling{memory}"
     )
   ratios = {}
   for ours, theirs in compared:
@@ -126,7 +126,7 @@ def _config(recipe: str, image_size: int):
 
 
 def batch(image_size: int, batch_size: int, window: int) -> dict[str, np.ndarray]:
-  """A batch of noise, as `schema.py` says."""
+  """Returns a batch of noise, as `schema.py` defines it."""
   rng = np.random.default_rng(0)
   faces = (batch_size, image_size, image_size, 3)
   return {
@@ -138,7 +138,7 @@ def batch(image_size: int, batch_size: int, window: int) -> dict[str, np.ndarray
 
 
 def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
-  """As `train.py` trains."""
+  """Returns the work of training as `train.py` does."""
   from wav2pix_jax.runtime.allocator import keep_freed_memory
 
   keep_freed_memory()
@@ -146,18 +146,18 @@ def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Wor
 
   from wav2pix_jax import models
   from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.train_state import build_optimizers, initialise
-  from wav2pix_jax.train_step import step_of
+  from wav2pix_jax.train_state import create_state
+  from wav2pix_jax.train_step import train_step
 
   config = _config(side.recipe, image_size)
   config.precision = BFLOAT16 if side.precision == BFLOAT16 else FLOAT32
-  nets, optimizers = models.build(config, IDENTITIES, distributed.AXIS), build_optimizers(config)
+  networks = models.build(config, IDENTITIES, distributed.AXIS)
   key = jax.random.key(0)
-  state = distributed.replicate(initialise(nets, optimizers, key, config))
-  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
-  fed = jax.device_put(
-    distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
+  state = distributed.replicate(create_state(config, networks, key))
+  step = distributed.pmapped(
+    functools.partial(train_step, config=config, axis_name=distributed.AXIS)
   )
+  fed = distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
 
   def work():
     nonlocal state

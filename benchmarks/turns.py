@@ -1,4 +1,4 @@
-"""Sides of a comparison, timed in turns, each in a process of its own with its defaults."""
+"""Comparisons: the sides are timed in turns, each in its own process with its default settings."""
 
 import argparse
 import dataclasses
@@ -21,27 +21,27 @@ import numpy as np
 import tqdm
 
 Work = Callable[[], None]
-PAUSE = 0.3  # seconds between turns, in which a library's threads stop spinning
-PATIENCE = 10  # seconds for a side to leave by itself
+PAUSE = 0.3  # seconds between turns, so that a library's threads stop spinning
+PATIENCE = 10  # seconds for a side to end by itself
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 
 
 def parser(description: str, rounds: bool = True) -> argparse.ArgumentParser:
-  """With the flags that all benchmarks have, and that of comparisons."""
+  """Returns a parser with the flags of all benchmarks, and of comparisons if `rounds`."""
   arguments = argparse.ArgumentParser(description=description)
   if rounds:
-    arguments.add_argument("--rounds", type=int, default=5, help="turns of each side (default 5)")
-  arguments.add_argument("--json", type=Path, help="a file for the figures")
+    arguments.add_argument("--rounds", type=int, default=5, help="turns per side (default 5)")
+  arguments.add_argument("--json", type=Path, help="file for the figures")
   return arguments
 
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-  """What the turns of a side took.
+  """The measurements of a side.
 
   Attributes:
-    seconds: float [rounds].
-    peak_mib: of a GPU's memory, MiB; None where there is none.
+    seconds: Seconds of each turn, float [rounds].
+    peak_mib: Peak of the GPU's memory, MiB; None without a GPU.
   """
 
   seconds: np.ndarray
@@ -49,20 +49,21 @@ class Taken:
 
   @property
   def median(self) -> float:
-    """Seconds of a turn."""
+    """Median of the seconds of a turn."""
     return float(np.median(self.seconds))
 
 
 def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Taken]:
-  """What the work of each side takes.
+  """Returns how long the work of each side takes.
 
-  On a CPU, whose speed wanders with its neighbours, the sides take turns. On a GPU each has all its
-  turns before the next one starts, since one alone may fill the memory, and says at once what they
-  took, since compiling the next one may take minutes; one that fails is left out.
+  On a CPU, whose speed varies with the load of its neighbours, the sides take turns. On a GPU each
+  side has all its turns before the next one starts, since one alone may fill the memory. Its time
+  is printed at once, since compiling the next one may take minutes. One that fails is left out.
 
   Args:
-    sides: by name, what a fresh process calls to get ready; it returns the work. To be pickled.
-    rounds: how often each side works.
+    sides: By name, a function that prepares a side in a new process and returns its work; it is
+      pickled.
+    rounds: Number of turns per side.
   """
   groups = [{side: start} for side, start in sides.items()] if gpu() else [dict(sides)]
   taken: dict[str, Taken] = {}
@@ -72,9 +73,9 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Take
         taken |= _take_in_turns(group, rounds, bar)
         if len(groups) > 1:
           for side in group:
-            tqdm.tqdm.write(f"{side}: {taken[side].median:.4f} s a turn")
+            tqdm.tqdm.write(f"{side}: {taken[side].median:.4f} s per turn")
       except EOFError:
-        line = f"a side of {', '.join(group)} failed; what it printed stands above."
+        line = f"a side of {', '.join(group)} failed; its output is above."
         if len(groups) == 1:
           sys.exit(line)
         print(line)
@@ -118,7 +119,7 @@ def _take_in_turns(
 
 def _serve(start: Callable[[], Work], line: Connection) -> None:
   work = start()
-  work()  # compiles, and touches its memory
+  work()  # compiles, and allocates its memory
   line.send(True)
   while line.recv():
     before = time.perf_counter()
@@ -128,7 +129,7 @@ def _serve(start: Callable[[], Work], line: Connection) -> None:
 
 
 def _peak_mib() -> int | None:
-  """Of this process, on a GPU, by the library that works there."""
+  """Returns this process's peak of GPU memory, by the library that uses it; None without a GPU."""
   if "torch" in sys.modules:
     torch = sys.modules["torch"]
     return torch.cuda.max_memory_allocated() >> 20 if torch.cuda.is_available() else None
@@ -139,13 +140,13 @@ def _peak_mib() -> int | None:
 
 
 def ratio(taken: Mapping[str, Taken], ours: str, theirs: str) -> list[float]:
-  """How many times as fast ours is: the median of the rounds, the least and the most."""
+  """Returns how many times as fast ours is: median, least and most of the rounds."""
   ratios = taken[theirs].seconds / taken[ours].seconds
   return [round(float(x), 3) for x in (np.median(ratios), ratios.min(), ratios.max())]
 
 
 def write(path: Path | None, figures: Mapping[str, Any]) -> None:
-  """The figures as JSON, if there is a path, with where and when they were measured."""
+  """Writes the figures as JSON, if there is a path, with the machine, the versions and the date."""
   if path:
     about = {"command": " ".join(sys.argv), "machine": machine(), "versions": versions()}
     date = datetime.date.today().isoformat()
@@ -154,7 +155,7 @@ def write(path: Path | None, figures: Mapping[str, Any]) -> None:
 
 @functools.cache
 def gpu() -> str | None:
-  """The GPU that the benchmarks run on; None without one."""
+  """Returns the GPU that the benchmarks run on; None without one."""
   if not shutil.which("nvidia-smi"):
     return None
   command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
@@ -163,7 +164,7 @@ def gpu() -> str | None:
 
 
 def machine() -> str:
-  """The processor, and the GPU if there is one, in words."""
+  """Returns the names of the processor and of the GPU, if there is one."""
   info = Path("/proc/cpuinfo")
   lines = info.read_text().splitlines() if info.exists() else []
   names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
@@ -172,6 +173,6 @@ def machine() -> str:
 
 
 def versions() -> dict[str, str]:
-  """Of the packages that a comparison is about, as far as they are installed."""
+  """Returns the versions of the packages that are compared, as far as they are installed."""
   installed = {of.metadata["Name"]: of.version for of in importlib.metadata.distributions()}
   return {name: installed[name] for name in PACKAGES if name in installed}

@@ -1,1 +1,1 @@
-"""Configs: `base.py` says everything; the others import it and change fields."""
+"""Configs: `base.py` has every field; the others import it and change values."""

@@ -1,10 +1,12 @@
-"""What the paper asks, and what each part of the recipe is worth: runs that differ in one thing.
+"""Ablations: runs that differ in one thing, for the paper's findings and each part of the recipe.
 
 python main.py --mode=ablate --config=configs/ablations.py
 
-In small, `demo`'s networks for 600 steps: 46 minutes on two cores of an AMD EPYC, further seeds
-among them (2026-11-26); what it found stands in docs/results.md. In full:
---config.config=configs/base.py --config.flags="('image_size=128',)", on a GPU.
+The runs are small: the networks of `demo` for 600 steps. Time: 46 minutes on two cores of an AMD
+EPYC (JAX 0.10.2, 2026-11-26), further seeds included. The results are in docs/results.md.
+
+Full size, for a GPU, never run: --config.config=configs/base.py
+--config.flags="('image_size=128',)".
 """
 
 from ml_collections import ConfigDict
@@ -13,18 +15,18 @@ NOISES = ("white:10", "white:0", "music:0", "babble:0", "silence")
 
 
 def get_config() -> ConfigDict:
-  """What `ablate` runs, locked."""
+  """Returns the runs of `--mode=ablate`; the config is locked."""
   config = ConfigDict()
-  config.config = "configs/demo.py"  # of each run that does not name its own
-  config.flags = (  # of all
+  config.config = "configs/demo.py"  # for runs that do not name their own
+  config.flags = (  # for all runs
     "num_steps=600",
     "log_every=100",
     "eval_every=600",
     "save_every=600",
   )
-  config.num_draws = 1  # of each chunk of speech
-  config.seeds = 2  # of the first run, and of those whose intervals overlap with its
-  config.runs = runs = ConfigDict(sort_keys=False)  # a row each, in this order
+  config.num_draws = 1  # per chunk of speech
+  config.seeds = 2  # of the first run, and of runs with overlapping intervals
+  config.runs = runs = ConfigDict(sort_keys=False)  # one row each, in this order
   runs.base = _run("as it is: 1000 ms, 64 px", noises=NOISES)
   runs.ms_700 = _run("700 ms", "dataset.window_samples=11_200")
   runs.ms_300 = _run("300 ms", "dataset.window_samples=4_800")
@@ -59,21 +61,21 @@ def _run(
   split: str = "test",
   noises: tuple[str, ...] = (),
 ) -> ConfigDict:
-  """A row.
+  """Returns a row of the table.
 
   Args:
-    title: of the row.
-    flags: fields that differ.
-    config: another config than that of all.
-    split: whose speech is drawn from.
-    noises: which it is drawn from with, too, a row each.
+    title: The title of the row.
+    *flags: The fields that differ, with their values.
+    config: The config, if it is not the common one.
+    split: The split whose speech is used.
+    noises: Noises to evaluate with as well, one row each.
   """
   fields = {"flags": flags, "config": config, "split": split, "noises": noises}
   return ConfigDict({"title": title, **fields})
 
 
 def _demo_in() -> tuple[str, ...]:
-  """What makes another recipe as small as `demo`, on its speakers."""
+  """Returns the fields that make another recipe as small as `demo`, with its speakers."""
   return (
     "dataset.name=synthetic",
     "image_size=64",

@@ -1,6 +1,10 @@
-"""`base` for a laptop: ten synthetic speakers at 64 px, in about ten minutes on two cores.
+"""`base` for a laptop: ten synthetic speakers at 64 px, without a GPU.
 
 python main.py --config=configs/demo.py
+
+Time: 8 min 56 s of training on two cores of an AMD EPYC (JAX 0.10.2, 2026-11-25), after the dataset
+and the identity classifier were made once. Result, one seed, `test` speech: identity accuracy 96.3%
+(94.4 to 98.1; baseline 10%), verified 93.2%, landmarks found 100%.
 """
 
 from ml_collections import ConfigDict
@@ -9,7 +13,7 @@ from wav2pix_jax.configs import base
 
 
 def get_config() -> ConfigDict:
-  """`base`, smaller."""
+  """Returns `base` with smaller networks."""
   config = base.get_config()
   config.image_size = 64
   config.num_steps = 3_200

@@ -1,4 +1,4 @@
-"""Photographs a report: docs/report_page.py runs/demo/report.html docs/report_page.jpg."""
+"""Takes a screenshot of a report: python docs/report_page.py report.html picture.jpg."""
 
 import shutil
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 
-def photograph(page_file: Path, out: Path) -> None:
-  """The page in Chromium, 1140 wide, down to the first people's faces."""
+def take_screenshot(page_file: Path, out: Path) -> None:
+  """Shows the page in Chromium, 1140 pixels wide, down to the first speakers' faces."""
   with sync_playwright() as playwright:
     browser = playwright.chromium.launch(
       executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -22,4 +22,6 @@ def photograph(page_file: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-  photograph(Path(sys.argv[1]), Path(sys.argv[2]))
+  if len(sys.argv) != 3:
+    sys.exit("usage: python docs/report_page.py report.html picture.jpg")
+  take_screenshot(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Photographs the review page: docs/review_page.py clips/review.html docs/review_page.jpg."""
+"""Takes a screenshot of a review page: python docs/review_page.py review.html picture.jpg."""
 
 import shutil
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 
-def photograph(page_file: Path, out: Path) -> None:
-  """The page in Chromium, 1440x860, after some decisions, ordered by distance."""
+def take_screenshot(page_file: Path, out: Path) -> None:
+  """Shows the page in Chromium, 1440x860, after some decisions, with the score `distance`."""
   with sync_playwright() as playwright:
     browser = playwright.chromium.launch(
       executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
@@ -19,10 +19,12 @@ def photograph(page_file: Path, out: Path) -> None:
     page.wait_for_selector(".card img")
     for key in ("a", "a", "a", "r", "ArrowDown", "r", "ArrowRight"):
       page.keyboard.press(key)
-    page.wait_for_timeout(1000)  # pictures load, and a second of the clip is heard
+    page.wait_for_timeout(1000)  # pictures load, and a second of the clip plays
     page.screenshot(path=out, type="jpeg", quality=88)
     browser.close()
 
 
 if __name__ == "__main__":
-  photograph(Path(sys.argv[1]), Path(sys.argv[2]))
+  if len(sys.argv) != 3:
+    sys.exit("usage: python docs/review_page.py review.html picture.jpg")
+  take_screenshot(Path(sys.argv[1]), Path(sys.argv[2]))

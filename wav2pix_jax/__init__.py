@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wav2pix_jax.common.version import __version__
+
 if TYPE_CHECKING:
   import os
 
   from wav2pix_jax.sampler import Sampler
-
-__version__ = "0.2.0"
 
 
 def load(workdir: str | os.PathLike[str] | None = None) -> Sampler:
@@ -21,11 +21,6 @@ def load(workdir: str | os.PathLike[str] | None = None) -> Sampler:
   Raises:
     wav2pix_jax.common.errors.UserError: There is no run with a checkpoint that can be read.
   """
-  from pathlib import Path
-
-  from wav2pix_jax.common.errors import UserError
   from wav2pix_jax.runtime import checkpoint
 
-  if workdir is None:
-    raise UserError('no weights ship with this version; name a run: load("runs/demo").')
-  return checkpoint.load(Path(workdir).expanduser()).sampler
+  return checkpoint.load_sampler(workdir)

@@ -1,4 +1,4 @@
-"""Ablations: runs that differ in one thing, in one table."""
+"""The mode `ablate`: runs that differ in one thing each, compared in a table."""
 
 import dataclasses
 import json
@@ -15,16 +15,16 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.metrics import noise
 
-MAIN = Path(__file__).parent.parent / "main.py"
-DONE = "trained"  # a file in the workdir
+COMMAND = (sys.executable, "-m", "wav2pix_jax.cli")
+DONE = "trained"  # a file in the workdir of a run that has ended
 COLUMNS = {
-  "identity_accuracy": "right person: classifier",
-  "verified": "dlib",
-  "retrieved_5": "speaker among 5",
+  "identity_accuracy": "identity accuracy",
+  "verified": "verified",
+  "retrieved_5": "speaker among nearest 5",
   "gender": "gender",
   "landmarks": "landmarks",
   "frechet_distance": "Frechet distance",
-  "spread_of_chunks": "spread",
+  "spread_of_chunks": "diversity",
   "mouth": "mouth",
 }
 COMPARED = "identity_accuracy"
@@ -35,9 +35,9 @@ class Job:
   """A run with one seed.
 
   Attributes:
-    name: of the run.
-    seed: of its training.
-    run: from the config.
+    name: The run's name.
+    seed: The seed of its training.
+    run: The run's entry in the config.
   """
 
   name: str
@@ -45,27 +45,27 @@ class Job:
   run: Any
 
   def workdir(self, out: Path) -> Path:
-    """Where it lives."""
+    """Returns the run's directory."""
     return out / f"{self.name}_{self.seed}"
 
   @property
   def noises(self) -> tuple[str, ...]:
-    """What it is evaluated in, "" for none; further seeds only tell runs apart, in none."""
+    """The noises it is evaluated with, "" for none; further seeds are evaluated without."""
     return ("",) if self.seed else ("", *self.run.noises)
 
 
 def ablate(config: ConfigDict, out: Path) -> None:
-  """Trains and evaluates what has not been, and writes `table.md` and `table.json`.
+  """Trains and evaluates the runs of a config, and writes `table.md` and `table.json`.
 
-  The first run is what the others are compared with. Those whose identity accuracy has an interval
-  that overlaps with the first one's are run with further seeds, as is the first.
+  The other runs are compared with the first. Those whose identity accuracy has an interval that
+  overlaps with that of the first are repeated with further seeds, as is the first.
 
   Args:
-    config: as `configs/ablations.py`.
-    out: a folder for the runs and the table; what lies there is gone on with.
+    config: A config like `configs/ablations.py`.
+    out: A directory for the runs and the table; runs that it contains are resumed.
 
   Raises:
-    UserError: a run failed, in its own words.
+    UserError: A run failed; the message is the run's.
   """
   first = [Job(name, 0, run) for name, run in config.runs.items()]
   for job in tqdm.tqdm(first, "Runs", unit=" runs"):
@@ -83,7 +83,7 @@ def ablate(config: ConfigDict, out: Path) -> None:
 
 
 def _do(job: Job, config: ConfigDict, out: Path) -> None:
-  """Trains and evaluates, unless that is done."""
+  """Trains and evaluates a run, unless that is done."""
   workdir = job.workdir(out)
   done = workdir / DONE
   if not done.exists():
@@ -99,21 +99,21 @@ def _do(job: Job, config: ConfigDict, out: Path) -> None:
 
 
 def _main(*flags: str) -> None:
-  run = subprocess.run([sys.executable, MAIN, *flags], capture_output=True, text=True)
+  run = subprocess.run([*COMMAND, *flags], capture_output=True, text=True)
   if run.returncode:
-    said = run.stderr.strip().splitlines() or ["nothing"]
-    raise UserError(f"main.py {' '.join(flags)} failed: {said[-1].removeprefix('error: ')}")
+    lines = run.stderr.strip().splitlines() or ["no message"]
+    raise UserError(f"wav2pix {' '.join(flags)} failed: {lines[-1].removeprefix('error: ')}")
 
 
 def _part(job: Job, out: Path, added: str) -> Any:
-  """What `evaluate` found; None before that."""
+  """Returns the results that `evaluate` wrote; None before that."""
   path = job.workdir(out) / "metrics.json"
   title = f"{job.run.split}, {noise.parse(added)}" if added else job.run.split
   return json.loads(path.read_text()).get(title) if path.exists() else None
 
 
 def _close(jobs: Sequence[Job], out: Path) -> list[Job]:
-  """The first, and those that its interval does not tell from it; none if it tells all."""
+  """Returns the first run and those whose intervals overlap with its; none if there are none."""
   rows = [_part(job, out, "")["rows"].get(COMPARED) for job in jobs]
   low, high = rows[0]["interval"]
   close = [
@@ -125,7 +125,7 @@ def _close(jobs: Sequence[Job], out: Path) -> list[Job]:
 
 
 def _lines(jobs: Sequence[Job], config: ConfigDict, out: Path) -> Iterator[dict[str, Any]]:
-  """A line of the table for each run and noise."""
+  """Yields a line of the table for each run and noise."""
   for name, run in config.runs.items():
     for added in ("", *run.noises):
       seeds = [job for job in jobs if job.name == name and added in job.noises]
@@ -140,7 +140,7 @@ def _lines(jobs: Sequence[Job], config: ConfigDict, out: Path) -> Iterator[dict[
 
 
 def _markdown(table: Sequence[dict[str, Any]]) -> str:
-  """The lines; of one seed with its interval, of several each."""
+  """Returns the table: the value and interval of one seed, or the values of several."""
   lines = [f"| | {' | '.join(COLUMNS.values())} |", "|" + " --- |" * (len(COLUMNS) + 1)]
   for line in table:
     cells = [_cell(line["rows"].get(row, [])) for row in COLUMNS]

@@ -5,6 +5,7 @@ wav2pix --mode=sample --workdir=runs/demo --speech=speech.wav
 """
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -190,6 +191,9 @@ def run(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> list[str]:
   """Sets the flags and loads the config; reports errors in them in one line."""
+  if {"--help", "-help", "-h"} & set(argv[1:]):  # absl's own lists the flags of the main script
+    print(f"{__doc__}\n{FLAGS.module_help(FLAGS.find_module_defining_flag('mode'))}")
+    sys.exit()
   argv = [_with_shipped_config(argument) for argument in argv]
   sys.argv[:] = argv  # config_flags reads overrides from there
   try:
@@ -199,14 +203,14 @@ def parse(argv: list[str]) -> list[str]:
   except flags.Error as error:
     _leave(f"{' '.join(str(error).split())}; see --help.")
   except Exception as error:  # noqa: BLE001, a config file may raise anything
-    last = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
-    place = _place(error)
-    if isinstance(error, AttributeError | KeyError) and last[0] in "\"'" and not place:
-      # an override of a locked config
-      _leave(f"no config field {last.strip(chr(34))}; configs/base.py has all fields.")
+    message = str(error.args[0] if error.args else error).strip() or type(error).__name__
+    if unknown := re.match(r"['\"]+(\w+)['\"]+(.*)", message, re.DOTALL):  # from a locked config
+      hint = " ".join(unknown[2].split())
+      _leave(f"no config field {unknown[1]!r}; configs/base.py has all fields. {hint}".rstrip())
+    last = message.splitlines()[-1].strip()
     if len(last) > 240:  # it has all fields in it
       last = f"{last[:120]} ... {last[-80:]}"
-    _leave(f"--config cannot be loaded ({place}{type(error).__name__}: {last}).")
+    _leave(f"--config cannot be loaded ({_place(error)}{type(error).__name__}: {last}).")
 
 
 def _with_shipped_config(argument: str) -> str:
@@ -257,6 +261,8 @@ def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
 
 def main() -> None:
   """The command `wav2pix`."""
-  for flag in FLAGS.get_flags_for_module(__name__):  # else --help shows none
-    FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(run, flags_parser=parse)
+
+
+if __name__ == "__main__":
+  main()

@@ -2,7 +2,7 @@
 
 import functools
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.indices import in_batches
 from wav2pix_jax.models.generator import Generator
 
 BATCH = 64  # windows at a time
@@ -102,22 +103,28 @@ class Sampler:
     Returns:
       Faces uint8 [N, S, S, 3], and logits float32 [N, speakers].
     """
-    faces, logits = [], []
-    size = min(BATCH, 1 << (len(windows) - 1).bit_length())
-    for start in range(0, len(windows), size):
-      chosen = np.arange(start, start + size).clip(max=len(windows) - 1)
-      batch = _sample_batch(
+
+    def forward(chosen: np.ndarray) -> tuple[jax.Array, jax.Array]:
+      return _sample_batch(
         self._variables,
         windows[chosen],
         keys[chosen],
         generator=self._generator,
         audio_steps=tuple(self.config.dataset.audio_steps),
       )
-      batch_faces, batch_logits = jax.device_get(batch)
-      kept = min(size, len(windows) - start)
-      faces.append(batch_faces[:kept])
-      logits.append(batch_logits[:kept])
-    return np.concatenate(faces), np.concatenate(logits)
+
+    size = min(BATCH, 1 << (len(windows) - 1).bit_length())
+    faces, logits = in_batches(forward, len(windows), size)
+    return faces, logits
+
+  def function(self) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
+    """Returns the sampler as a pure function of a window and a key (see `sample_one`)."""
+    return functools.partial(
+      sample_one,
+      jax.device_get(self._variables),
+      generator=self._generator,
+      audio_steps=tuple(self.config.dataset.audio_steps),
+    )
 
   def _windows(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns a window at each full second, int16 [windows, window_samples]."""

@@ -10,6 +10,7 @@ import numpy as np
 from clu import parameter_overview
 from ml_collections import ConfigDict
 
+from data_builders.builder import PairsBuilder
 from wav2pix_jax import data, metrics, models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
@@ -84,22 +85,10 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(create_state, config, networks, init_key)
   feed = data.Feed(records, config)
-
-  def step_of_fed(state, fed, constants):
-    key, resident = constants
-    batch = feed.batch(fed, resident)
-    return train_step(state, batch, key, config=config, axis_name=distributed.AXIS)
-
-  step_on_devices = distributed.pmapped(step_of_fed)
+  step_function = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+  step_on_devices = distributed.pmapped(feed.into(step_function))
   constants = distributed.replicate((root_key, feed.resident))
-  classify = load_classifier(builder, config.image_size)
-  chosen = records.spread(REFERENCE)
-  reference = metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify)
-  compared = (reference, classify, networks.generator, config, speakers)
-  snapshots = {
-    "held_out": SnapshotTaker("held_out", held_out, split, HELD_OUT, *compared),
-    "learned": SnapshotTaker("learned", records, schema.TRAIN, LEARNED, *compared),
-  }
+  snapshots = _snapshot_takers(config, networks, builder, speakers, records, held_out, split)
 
   with contextlib.ExitStack() as stack:
 
@@ -140,10 +129,12 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
       figures = {}
       if last or step % config.eval_every == 0:
         for name, take_snapshot in snapshots.items():
-          snapshot = take_snapshot(state)
+          last_weights = state.generator.variables if state.ema else None
+          snapshot = take_snapshot(state.sampling_variables, last_weights)
           figures |= snapshot.figures
           warn = name == "held_out" and step >= FIRST_SNAPSHOTS * config.eval_every
-          log.write_snapshot(step, name, snapshot, warn)
+          warnings = snapshot.warnings if warn else []
+          log.write_snapshot(step, name, snapshot.figures, snapshot.grid, warnings)
       if save:
         comparable = figures if split == schema.VALIDATION else {}  # never choose by test
         checkpoints.save(state, comparable)
@@ -152,6 +143,32 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   if distributed.is_first():
     _print_end(int(state.step), figures, workdir)
   return state
+
+
+def _snapshot_takers(
+  config: ConfigDict,
+  networks: models.Networks,
+  builder: PairsBuilder,
+  speakers: list[str],
+  records: data.Records,
+  held_out: data.Records,
+  split: str,
+) -> dict[str, SnapshotTaker]:
+  """Returns what takes snapshots on speech that is not learned from, and on learned speech."""
+  classify = load_classifier(builder, config.image_size)
+  chosen = records.spread(REFERENCE)
+  take = functools.partial(
+    SnapshotTaker,
+    reference=metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify),
+    classify=classify,
+    generator=networks.generator,
+    config=config,
+    speakers=speakers,
+  )
+  return {
+    "held_out": take("held_out", held_out, split, HELD_OUT),
+    "learned": take("learned", records, schema.TRAIN, LEARNED),
+  }
 
 
 def _print_overview(
@@ -182,9 +199,10 @@ def _print_end(step: int, figures: dict[str, float], workdir: Path) -> None:
     )
   python, here = Path(sys.executable), Path.cwd()
   shown = python.relative_to(here) if python.is_relative_to(here) else python
+  command = f"{shown} main.py" if sys.argv[0].endswith("main.py") else "wav2pix"
   print(
     "Sample from these recordings, or name one of your own:\n"
-    f"  {shown} main.py --mode=sample --workdir={workdir} --speech={samples / 'held_out'}"
+    f"  {command} --mode=sample --workdir={workdir} --speech={samples / 'held_out'}"
   )
 
 

@@ -1,8 +1,8 @@
-"""The one exception that is the user's to mend, not the programmer's."""
+"""The exception for errors that the user can correct."""
 
 
 class UserError(Exception):
-  """One line that says what came, what was expected and what to do.
+  """An error whose message is one line: what was found, what was expected, and what to do.
 
-  `main.py` prints it without a traceback and leaves with exit status 2.
+  The command line prints it without a traceback and exits with status 2.
   """

@@ -1,4 +1,4 @@
-"""Faces: decode, encode, resize, scale, and lay out in labelled grids."""
+"""Faces: decoding, encoding, resizing, scaling, and labelled grids."""
 
 import io
 from collections.abc import Sequence
@@ -14,46 +14,46 @@ LABEL_HEIGHT = 14  # pixels
 
 
 def decode(data: bytes) -> np.ndarray:
-  """An image file's pixels in the channel order they are stored in: uint8 [H, W, 3].
+  """Returns an image file's pixels in the channel order of the file: uint8 [H, W, 3].
 
   Raises:
-    OSError: not an image that Pillow reads, or a truncated one.
+    OSError: Pillow cannot read it, or it is truncated.
   """
   with Image.open(io.BytesIO(data)) as image:
     return np.asarray(image.convert("RGB"))
 
 
 def encode_jpeg(face: np.ndarray) -> bytes:
-  """uint8 [H, W, 3] -> JPEG at quality 95 without chroma subsampling (4:4:4)."""
+  """Encodes uint8 [H, W, 3] as JPEG with quality 95, without chroma subsampling (4:4:4)."""
   out = io.BytesIO()
   Image.fromarray(face).save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
   return out.getvalue()
 
 
 def resize(face: np.ndarray, size: int) -> np.ndarray:
-  """uint8 [H, W, 3] -> uint8 [size, size, 3]; bicubic over the whole footprint, so antialiased."""
+  """Resizes uint8 [H, W, 3] to [size, size, 3]: bicubic, with antialiasing."""
   return np.asarray(Image.fromarray(face).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def to_float(face: np.ndarray) -> np.ndarray:
-  """uint8 [..., 3] in [0, 255] -> float32 [..., 3] in [-1, 1]."""
+  """Converts uint8 [..., 3] in [0, 255] to float32 [..., 3] in [-1, 1]."""
   return face.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def to_uint8(face: np.ndarray) -> np.ndarray:
-  """Float32 [..., 3] in [-1, 1] -> uint8 [..., 3] in [0, 255], rounded and clipped.
+  """Converts float32 [..., 3] in [-1, 1] to uint8 [..., 3] in [0, 255], rounded and clipped.
 
-  Of NumPy, or of any library with the array API, to which the result belongs.
+  The array may be of NumPy or of any library with the array API, to which the result belongs.
   """
   xp = face.__array_namespace__()
   return xp.clip(xp.round((face + 1) * np.float32(127.5)), 0, 255).astype(np.uint8)
 
 
 def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndarray:
-  """Faces laid out in rows, each row under its label in full: uint8 [H, W, 3].
+  """Returns a picture of faces in rows, each row below its label: uint8 [H, W, 3].
 
   Args:
-    rows: R rows of up to C faces, uint8 [S, S, 3] of one size; shorter rows end in white.
+    rows: R rows of up to C faces, uint8 [S, S, 3]; shorter rows end in white.
     labels: R lines of text.
   """
   size = rows[0][0].shape[0]
@@ -70,10 +70,10 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
 
 
 def save_png(path: str | Path, picture: np.ndarray) -> None:
-  """uint8 [H, W, 3] -> a PNG file; the folder is made where it is missing.
+  """Writes uint8 [H, W, 3] as a PNG file; its folder is created if necessary.
 
   Raises:
-    UserError: it cannot be written.
+    UserError: It cannot be written.
   """
   with writing(path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)

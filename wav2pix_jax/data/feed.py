@@ -1,6 +1,6 @@
 """How batches reach the training step: plan, gather and augment put together."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -54,6 +54,15 @@ class Feed:
     if not self.resident:
       planned = planned.map(lambda batch: gather.gather(self._records, batch, self._window))
     return plan.iterate(planned)
+
+  def into(self, step: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `step(state, batch, key)` as a function of a state, `fed`, and (key, `resident`)."""
+
+    def fed_step(state, fed, constants):
+      key, resident = constants
+      return step(state, self.batch(fed, resident), key)
+
+    return fed_step
 
   def batch(self, fed: dict[str, jax.Array], resident: dict[str, jax.Array]) -> Batch:
     """Returns a batch as the networks take it; a pure function inside the step.

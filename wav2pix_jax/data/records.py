@@ -19,6 +19,7 @@ from data_builders.builder import PairsBuilder
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, make_once
+from wav2pix_jax.common.indices import spread_evenly
 
 UNIFORM, CENTRED = "uniform", "centred"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
@@ -161,8 +162,7 @@ class Records:
       without: Indices not to choose.
     """
     free = np.setdiff1d(np.arange(len(self)), [] if without is None else without)
-    places = np.linspace(0, len(free) - 1, min(count, len(free))).round().astype(int)
-    chosen = free[np.unique(places)]
+    chosen = spread_evenly(free, count)
     return chosen[np.argsort(self.identity[chosen], kind="stable")]
 
   def centred_windows(self, chosen: np.ndarray, window_samples: int) -> np.ndarray:

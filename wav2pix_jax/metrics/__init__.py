@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics.catalogue import METRICS, frechet
-from wav2pix_jax.metrics.faces import Faces, describe_faces, spread_evenly
+from wav2pix_jax.metrics.faces import Faces, describe_faces
 from wav2pix_jax.metrics.metric import Kind, Metric, Need, Result, compute
 
 TITLES = {metric.name: metric.title for metric in METRICS}

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from wav2pix_jax.metrics.faces import Faces, spread_evenly
+from wav2pix_jax.common.indices import spread_evenly
+from wav2pix_jax.metrics.faces import Faces
 
 SEED = 0
 

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from wav2pix_jax.common.dlib_faces import SAME_PERSON
+from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics.bootstrap import Measure
-from wav2pix_jax.metrics.faces import Faces, spread_evenly
+from wav2pix_jax.metrics.faces import Faces
 from wav2pix_jax.metrics.metric import Context, Kind, Metric, Need
 
 PAIRED = 64  # faces of a speaker that are compared in pairs, at most

@@ -9,8 +9,8 @@ import numpy as np
 from wav2pix_jax import data
 from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics import noise
-from wav2pix_jax.metrics.faces import spread_evenly
 from wav2pix_jax.metrics.noise import Noise
 from wav2pix_jax.runtime import run_config
 from wav2pix_jax.sampler import Sampler, sampling_keys

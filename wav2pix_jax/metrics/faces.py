@@ -79,8 +79,3 @@ def describe_faces(
   described = describe(pictures, title) if describe else None
   named = name(pictures, f"{title}, VGG-Face") if name else None
   return Faces(pictures, identity, *classify(pictures), described, named)
-
-
-def spread_evenly(indices: np.ndarray, count: int) -> np.ndarray:
-  """Returns up to `count` of the indices, spread evenly."""
-  return indices[np.linspace(0, len(indices) - 1, min(count, len(indices))).round().astype(int)]

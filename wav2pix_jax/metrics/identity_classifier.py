@@ -5,7 +5,7 @@ and is then read from a cache beside the decoded records.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from jax import lax
 from wav2pix_jax import data
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.files import make_once
+from wav2pix_jax.common.indices import in_batches
 from wav2pix_jax.models.face_classifier import FaceClassifier
 
 RECIPE = 2  # increase it with every change of the training: it invalidates what is cached
@@ -66,35 +67,10 @@ def as_function(learned: dict[str, Any]) -> Classify:
   forward = jax.jit(lambda faces: _network(learned).apply(variables, _to_input(faces), False))
 
   def classify(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    logits, features = in_batches(forward, faces, BATCH)
+    logits, features = in_batches(lambda chosen: forward(faces[chosen]), len(faces), BATCH)
     return logits, features / learned[DEVIATION]
 
   return classify
-
-
-def in_batches(
-  forward: Callable[[np.ndarray], Sequence[jax.Array]],
-  faces: np.ndarray,
-  size: int,
-  title: str = "",
-) -> list[np.ndarray]:
-  """Applies a compiled function to faces in batches of one size, the last of them padded.
-
-  Args:
-    forward: A function of faces uint8 [size, S, S, 3] that returns arrays [size, ...].
-    faces: uint8 [N, S, S, 3].
-    size: Faces per batch.
-    title: Title of the progress bar; empty for none.
-
-  Returns:
-    The arrays, [N, ...].
-  """
-  outputs = []
-  for start in tqdm.trange(0, len(faces), size, desc=title, unit=" batches", disable=not title):
-    batch = faces[start : start + size]
-    padded = np.resize(batch, (size, *batch.shape[1:]))
-    outputs.append([np.asarray(out)[: len(batch)] for out in forward(padded)])
-  return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
 def train_classifier(records: data.Records) -> dict[str, Any]:

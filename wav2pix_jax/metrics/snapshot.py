@@ -1,6 +1,7 @@
 """Snapshots: what a run generates after some steps, measured and laid out in a grid."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,7 +15,6 @@ from wav2pix_jax.metrics.identity_classifier import Classify
 from wav2pix_jax.metrics.metric import Result, compute
 from wav2pix_jax.models.generator import Generator
 from wav2pix_jax.sampler import BATCH, Sampler, sampling_keys
-from wav2pix_jax.train_state import GanState
 
 GRID_COLUMNS, GRID_BANDS = 8, 2
 DRAWS = 2  # samples of each chunk
@@ -79,9 +79,14 @@ class SnapshotTaker:
       sampling_keys(config.seed, name, order, np.full(len(order), draw)) for draw in range(DRAWS)
     ]
 
-  def __call__(self, state: GanState) -> Snapshot:
-    """Returns a snapshot of a state."""
-    sampler = self._sampler(state.sampling_variables)
+  def __call__(self, variables: dict[str, Any], last: dict[str, Any] | None) -> Snapshot:
+    """Returns a snapshot of a generator.
+
+    Args:
+      variables: The generator's variables that `--mode=sample` would use.
+      last: Those of the last step if they differ, else None.
+    """
+    sampler = self._sampler(variables)
     draws = []
     for keys in self._keys:
       faces, logits = sampler.sample(self._windows, keys)
@@ -93,20 +98,21 @@ class SnapshotTaker:
       "classifier_accuracy": float((logits.argmax(-1) == self._real.identity).mean()),
     }
     figures = {f"{self._name}/{name}": value for name, value in figures.items()}
-    return Snapshot(figures, self._grid(state, generated), _warnings(results))
+    return Snapshot(figures, self._grid(generated, last), _warnings(results))
 
-  def _sampler(self, variables: dict) -> Sampler:
+  def _sampler(self, variables: dict[str, Any]) -> Sampler:
     return Sampler(self._config, self._speakers, self._generator, variables)
 
-  def _grid(self, state: GanState, generated: np.ndarray) -> np.ndarray:
+  def _grid(self, generated: np.ndarray, last: dict[str, Any] | None) -> np.ndarray:
     real, labels = self._real.pictures, self._real.identity
     picked = np.linspace(0, len(real) - 1, GRID_COLUMNS * GRID_BANDS).round().astype(int)
-    rows = {"real": real, "averaged weights" if state.ema else "generated": generated}
+    rows = {"real": real, "averaged weights" if last else "generated": generated}
     rows = {title: row[picked] for title, row in rows.items()}
-    if state.ema:
-      padded = np.resize(picked, min(BATCH, len(real)))  # the shape that is compiled already
+    if last:
+      # Padded to the shape that is compiled already.
+      padded = np.resize(picked, max(len(picked), min(BATCH, len(real))))
       keys = jax.numpy.take(self._keys[-1], padded, axis=0)
-      faces, _ = self._sampler(state.generator.variables).sample(self._windows[padded], keys)
+      faces, _ = self._sampler(last).sample(self._windows[padded], keys)
       rows["last weights"] = faces[: len(picked)]
     pictures, titles = [], []
     for band in np.array_split(np.arange(len(picked)), GRID_BANDS):

@@ -16,7 +16,7 @@ import optax
 import scipy.io
 
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.metrics.identity_classifier import in_batches
+from wav2pix_jax.common.indices import in_batches
 from wav2pix_jax.models.vgg16 import VggFace
 
 BATCH = 16
@@ -86,7 +86,10 @@ def descriptor(path: Path) -> Callable[[np.ndarray, str], np.ndarray]:
     features: Any = net.apply({"params": params}, larger - mean)
     return [features / (jnp.linalg.norm(features, axis=-1, keepdims=True) + 1e-12)]
 
-  return lambda faces, title: in_batches(forward, faces, BATCH, title)[0]
+  def describe(faces: np.ndarray, title: str) -> np.ndarray:
+    return in_batches(lambda chosen: forward(faces[chosen]), len(faces), BATCH, title)[0]
+
+  return describe
 
 
 def read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:

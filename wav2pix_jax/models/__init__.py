@@ -34,8 +34,8 @@ def check(config: Any) -> None:
   """Refuses a config whose networks cannot be built.
 
   Raises:
-    UserError: an image size that is no power of two from 8 on, a window too short for the encoder's
-      strides, or an unknown precision.
+    UserError: The image size is not a power of two from 8 on, the window is too short for the
+      encoder's strides, or the precision is unknown.
   """
   size, window = config.image_size, config.dataset.window_samples
   if size < 8 or size & (size - 1):
@@ -44,23 +44,23 @@ def check(config: Any) -> None:
   if output_length(window, blocks) < 1:
     raise UserError(
       f"dataset.window_samples is {window}, of which the {blocks} strides of the speech encoder "
-      "leave nothing; take a longer window."
+      "leave nothing; use a longer window."
     )
   if config.precision not in PRECISIONS:
     raise UserError(f"precision is {config.precision!r}; choose from {', '.join(PRECISIONS)}.")
 
 
 def build(config: Any, identities: int, axis_name: str | None = None) -> Networks:
-  """The networks of a config.
+  """Returns the networks of a config.
 
   Args:
-    config: with `image_size`, `precision`, `dataset.window_samples` and `model.*` (see
-      `configs/base.py`).
-    identities: how many speakers the auxiliary classifier tells apart.
-    axis_name: the devices over which batch norm averages in training; None for one device.
+    config: The config; `image_size`, `precision`, `dataset.window_samples` and `model` are read.
+    identities: Number of speakers that the auxiliary classifier distinguishes.
+    axis_name: The axis of the devices over which batch norm averages in training; None for one
+      device.
 
   Raises:
-    UserError: as `check`.
+    UserError: As `check`.
   """
   check(config)
   model, dtype = config.model, PRECISIONS[config.precision]

@@ -1,4 +1,4 @@
-"""The spectral-normalised discriminator: does this face go with this speech? (paper 4.1)."""
+"""The spectral-normalised discriminator, which scores a face with speech (paper, section 4.1)."""
 
 import math
 
@@ -12,17 +12,17 @@ from wav2pix_jax.models import layers
 
 
 class Discriminator(nn.Module):
-  """Strided convolutions to 4x4, where the embedding joins, then one score.
+  """Strided convolutions to 4x4, where the speech embedding is added, and a score.
 
   Attributes:
-    widths: channels at half the image size, a quarter, ... down to 4x4.
-    spectral_norm: on all kernels but that of the last convolution.
-    last_spectral_norm: on that one.
-    projection: the embedding meets the last features in an inner product (Miyato and Koyama 2018).
-      Else it is concatenated to them (paper), right before the last convolution, which is linear:
-      the score is then one term of the face plus one of the speech, and cannot tell whether the two
-      belong together.
-    dtype: of the convolutions to 4x4; parameters, features and scores are float32.
+    widths: Channels at half the image size, a quarter, ... down to 4x4.
+    spectral_norm: Whether all kernels but that of the last convolution have spectral norm.
+    last_spectral_norm: Whether that one has.
+    projection: Whether the score contains an inner product of the embedding and the last features
+      (Miyato and Koyama 2018). If not, the embedding is concatenated to the features (paper) before
+      the last convolution, which is linear. The score is then a term of the face plus a term of the
+      speech, and does not depend on whether the two belong together.
+    dtype: The dtype of the convolutions to 4x4; parameters, features and scores are float32.
   """
 
   widths: tuple[int, ...]
@@ -35,12 +35,12 @@ class Discriminator(nn.Module):
   def __call__(
     self, faces: jax.Array, embedding: jax.Array, train: bool
   ) -> tuple[jax.Array, jax.Array]:
-    """Scores float32 [B] and last features float32 [B, 4, 4, C].
+    """Returns scores float32 [B] and the last features float32 [B, 4, 4, C].
 
     Args:
       faces: float32 [B, S, S, 3] in [-1, 1].
-      embedding: float32 [B, E], of the speech that is said to go with them.
-      train: keep the power iterations of the spectral norms.
+      embedding: Embeddings of speech, float32 [B, E].
+      train: Whether to update the power iterations of the spectral norms.
     """
     # fmt: off
     norm = self.spectral_norm

@@ -1,4 +1,4 @@
-"""A small network that names the person in a picture: how generated faces are measured."""
+"""A small network that names the person in a picture, to measure generated faces."""
 
 import flax.linen as nn
 import jax
@@ -6,25 +6,25 @@ import jax
 from wav2pix_jax import ops
 from wav2pix_jax.models import layers
 
-WIDTHS = (32, 64, 128, 128)  # channels of the first blocks; further ones, at larger sizes, repeat
+WIDTHS = (32, 64, 128, 128)  # channels of the first blocks; larger sizes repeat the last
 
 
 class FaceClassifier(nn.Module):
-  """Strided convolutions with batch norm until 4x4, averaged there, and a linear layer.
+  """Strided convolutions with batch norm to 4x4, average pooling, and a linear layer.
 
   Attributes:
-    identities: how many people there are.
+    identities: Number of people.
   """
 
   identities: int
 
   @nn.compact
   def __call__(self, faces: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-    """Logits float32 [B, identities] and features float32 [B, C] of faces [B, S, S, 3].
+    """Returns logits float32 [B, identities] and features float32 [B, C].
 
     Args:
-      faces: float32 in [-1, 1]; S a power of two, at least 8.
-      train: normalise by the batch and move the running statistics.
+      faces: float32 [B, S, S, 3] in [-1, 1]; S is a power of two, at least 8.
+      train: Whether to normalise by the batch and update the running statistics.
     """
     # fmt: off
     x = faces                                               # [B, S, S, 3]

@@ -1,4 +1,4 @@
-"""All that draws: speech encoder, generator, and the auxiliary classifier that trains with them."""
+"""The generator with the speech encoder and the auxiliary classifier, which train together."""
 
 import flax.linen as nn
 import jax
@@ -11,13 +11,13 @@ from wav2pix_jax.models.speech_encoder import SpeechEncoder
 
 
 class AuxiliaryClassifier(nn.Module):
-  """Names the speaker from the embedding (paper section 4.2; release for the layers).
+  """Names the speaker from the embedding (paper, section 4.2; layers of the PyTorch release).
 
   Attributes:
-    hidden: width of the hidden layer.
-    identities: how many speakers there are.
-    batch_norm: after both layers, the logits too (release).
-    axis_name: the devices whose batch is normalised together.
+    hidden: Width of the hidden layer.
+    identities: Number of speakers.
+    batch_norm: Whether batch norm follows both layers, including the logits (release).
+    axis_name: The axis of the devices whose batch is normalised together.
   """
 
   hidden: int
@@ -27,7 +27,7 @@ class AuxiliaryClassifier(nn.Module):
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool) -> jax.Array:
-    """Logits float32 [B, identities] of embeddings float32 [B, E]."""
+    """Returns logits float32 [B, identities] for embeddings float32 [B, E]."""
     x = nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(embedding)
     if self.batch_norm:
       x = layers.BatchNorm(self.axis_name, name="norm0")(x, train)
@@ -39,19 +39,19 @@ class AuxiliaryClassifier(nn.Module):
 
 
 class Upsampler(nn.Module):
-  """Transposed convolutions from an embedding to a face; dropout takes the place of a noise input.
+  """Transposed convolutions from an embedding to a face; dropout replaces a noise input.
 
-  On the embedding it varies the face as a whole; in later layers, ever smaller patches of it. Maps
-  have the embedding's dtype.
+  Dropout on the embedding varies the face as a whole; in later layers it varies smaller patches.
+  Maps have the embedding's dtype.
 
   Attributes:
-    widths: channels at 4x4, 8x8, ... up to half the image size.
-    batch_norm: after each of them.
-    spectral_norm: on every kernel (release).
-    dropout: rate, wherever there is dropout.
-    dropout_embedding: on the embedding.
-    dropout_layers: before the ReLU of as many layers, from the first (at most all of them).
-    axis_name: the devices whose batch is normalised together.
+    widths: Channels at 4x4, 8x8, ... up to half the image size.
+    batch_norm: Whether batch norm follows each of these layers.
+    spectral_norm: Whether all kernels have spectral norm (release).
+    dropout: Rate of all dropout.
+    dropout_embedding: Whether there is dropout on the embedding.
+    dropout_layers: Number of layers, from the first, with dropout before the ReLU.
+    axis_name: The axis of the devices whose batch is normalised together.
   """
 
   widths: tuple[int, ...]
@@ -64,7 +64,7 @@ class Upsampler(nn.Module):
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
-    """Faces float32 [B, S, S, 3] in [-1, 1] of embeddings [B, E]."""
+    """Returns faces float32 [B, S, S, 3] in [-1, 1] for embeddings [B, E]."""
 
     def up(convolve, x, width, name):
       shape = (4, 4, width, x.shape[-1])
@@ -88,13 +88,13 @@ class Upsampler(nn.Module):
 
 
 class Generator(nn.Module):
-  """Speech to face, with the speaker's name on the side: everything the generator's loss trains.
+  """From speech to a face and the speaker's name: everything that the generator's loss trains.
 
   Attributes:
-    encoder: speech to embedding.
-    classifier: embedding to speaker, always in float32.
-    upsampler: embedding to face.
-    dtype: of the convolutions; parameters, statistics, norms and what comes out are float32.
+    encoder: From speech to embedding.
+    classifier: From embedding to speaker, always in float32.
+    upsampler: From embedding to face.
+    dtype: The dtype of the convolutions; parameters, statistics, norms and outputs are float32.
   """
 
   encoder: SpeechEncoder
@@ -105,13 +105,13 @@ class Generator(nn.Module):
   def __call__(
     self, speech: jax.Array, train: bool, deterministic: bool
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Faces [B, S, S, 3] in [-1, 1], embeddings [B, E] and logits [B, identities], float32.
+    """Returns faces [B, S, S, 3] in [-1, 1], embeddings [B, E] and logits [B, identities], float32.
 
     Args:
-      speech: float32 [B, T], conditioned; T as long as `output_length` leaves a step of it, and
-        always the same for one set of weights.
-      train: normalise by the batch and move the running statistics.
-      deterministic: leave dropout out. Drawing keeps it in: it is where variety comes from.
+      speech: Conditioned speech, float32 [B, T]. T is always the same for one set of weights, and
+        `output_length` of it is at least 1.
+      train: Whether to normalise by the batch and update the running statistics.
+      deterministic: Whether to disable dropout. Sampling keeps it: samples differ by it.
     """
     embedding = self.encoder(speech.astype(self.dtype), train)
     logits = self.classifier(embedding, train)

@@ -1,4 +1,4 @@
-"""The speech encoder: raw samples to an embedding (paper 4.1; release for what it omits)."""
+"""The speech encoder, from samples to an embedding (paper, section 4.1; PyTorch release)."""
 
 import flax.linen as nn
 import jax
@@ -12,23 +12,24 @@ LEAKY_SLOPE = 0.3  # release
 
 
 def output_length(samples: int, blocks: int) -> int:
-  """How many steps are left of a window after the strided convolutions; 0 or less: none."""
+  """Returns the length of a window after the strided convolutions; 0 or less means none is left."""
   for _ in range(blocks):
     samples = (samples - 2) // 4 + 1
   return samples
 
 
 class SpeechEncoder(nn.Module):
-  """Convolutions of kernel 15 and stride 4 until a second is four steps, then three dense layers.
+  """Six convolutions with kernel 15 and stride 4, then three dense layers.
 
   Attributes:
-    widths: channels of each convolution.
-    hidden: width of the first dense layer.
-    embedding: width of the second, and of the embedding.
-    batch_norm: after every convolution (release), or nowhere (paper).
-    normalise: divide the embedding by its root mean square. Generator and discriminator then hear
-      it from the first step, where the release's initial weights make it a thirtieth (measured).
-    axis_name: the devices whose batch is normalised together.
+    widths: Channels of each convolution.
+    hidden: Width of the first dense layer.
+    embedding: Width of the second dense layer and of the embedding.
+    batch_norm: Whether batch norm follows every convolution (release; the paper names none).
+    normalise: Whether to divide the embedding by its root mean square. Generator and discriminator
+      then receive it at full scale from the first step; with the release's initialisation it is
+      about 1/30 (measured).
+    axis_name: The axis of the devices whose batch is normalised together.
   """
 
   widths: tuple[int, ...]
@@ -40,7 +41,7 @@ class SpeechEncoder(nn.Module):
 
   @nn.compact
   def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
-    """Embedding float32 [B, embedding] of conditioned speech [B, T], whose dtype convolves."""
+    """Returns embeddings float32 [B, embedding]; convolutions have the dtype of speech [B, T]."""
     # fmt: off
     x = speech[..., None]                                   # [B, T, 1]
     for i, width in enumerate(self.widths):

@@ -1,4 +1,4 @@
-"""Matrix products in the form that XLA runs fastest on a CPU."""
+"""Matrix products in the form that XLA computes fastest on a CPU."""
 
 import jax
 from jax import lax
@@ -9,7 +9,7 @@ Array = jax.Array
 
 @jax.custom_vjp
 def product(x: Array, kernel: Array) -> Array:
-  """`x @ kernel` of [M, K] and [K, N], whose gradient of the kernel is `transposed_product`."""
+  """Returns `x @ kernel` of [M, K] and [K, N]; its gradient uses `transposed_product`."""
   return x @ kernel
 
 
@@ -20,12 +20,12 @@ product.defvjp(
 
 
 def transposed_product(a: Array, b: Array) -> Array:
-  """`a.T @ b` of [M, K] and [M, N]: [K, N].
+  """Returns `a.T @ b` of [M, K] and [M, N]: [K, N].
 
-  XLA's fast products want the left side to lie in memory as it is multiplied, and its optimiser
-  folds a transposed copy into the product again, which then takes 1.0 to 2.3 times as long
-  (measured on shapes of these networks). So the copy is made behind a barrier: of a, or where that
-  moves less, of b and of the result. With K below 64 it does not pay.
+  XLA's fast products need the left operand in memory in the order of multiplication, and its
+  optimiser folds a transposed copy into the product again, which then takes 1.0 to 2.3 times as
+  long (measured on shapes of these networks). So the copy is made behind a barrier: of `a`, or if
+  that moves fewer bytes, of `b` and the result. With K below 64 a copy does not pay.
   """
   (m, k), n = a.shape, b.shape[1]
   if k < 64:
@@ -36,7 +36,7 @@ def transposed_product(a: Array, b: Array) -> Array:
 
 
 def _transposed(x: Array) -> Array:
-  """A copy on its own: what it were fused with would run at the pace of strided reads."""
+  """Copies in a fusion of its own; another operation in it would be as slow as strided reads."""
   with set_xla_metadata(inlineable="false"):
     return _transpose(x)
 

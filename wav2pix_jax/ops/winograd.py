@@ -26,20 +26,20 @@ Array = jax.Array
 
 @jax.custom_vjp
 def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
-  """Maps [B, H, W, C], kernel [4, 4, C, D], padding 1: [B, H / 2, W / 2, D]; H, W in fours."""
+  """Convolves [B, H, W, C] with [4, 4, C, D], padding 1: [B, H / 2, W / 2, D]; 4 divides H, W."""
   return _output([a @ b for a, b in zip(_data(x), _kernel(kernel), strict=True)], x.shape)
 
 
 @jax.custom_vjp
 def conv_transpose_4x4_stride_2(y: Array, kernel: Array) -> Array:
-  """Maps [B, H, W, D], kernel [4, 4, C, D], padding 1: [B, 2 H, 2 W, C]; H, W even."""
+  """Transposed convolution of [B, H, W, D], [4, 4, C, D]: [B, 2 H, 2 W, C]; H, W even."""
   shape = (len(y), 2 * y.shape[1], 2 * y.shape[2], kernel.shape[2])
   products = zip(_output_adjoint(y), _kernel(kernel), strict=True)
   return _data_adjoint([a @ b.T for a, b in products], shape)
 
 
 def _kernel_gradient(x: Array, y: Array) -> Array:
-  """Of `conv_4x4_stride_2` at x [B, H, W, C], for the gradient y [B, H / 2, W / 2, D]."""
+  """Returns the kernel's gradient at x [B, H, W, C] for the gradient y [B, H / 2, W / 2, D]."""
   products = zip(_data(x), _output_adjoint(y), strict=True)
   return _kernel_adjoint([transposed_product(a, b) for a, b in products], x.shape[-1])
 

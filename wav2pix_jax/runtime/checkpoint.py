@@ -4,12 +4,14 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -50,7 +52,8 @@ class Checkpoints:
       keep_checkpoints_without_metrics=False,
     )
     self._folder = Path(workdir, "checkpoints").resolve()
-    with self._in_one_line("could not be opened", "see that it can be read and written"):
+    quiet = _without_warnings() if read_only else contextlib.nullcontext()
+    with quiet, self._in_one_line("could not be opened", "see that it can be read and written"):
       self._manager = ocp.CheckpointManager(
         self._folder,
         options=ocp.CheckpointManagerOptions(
@@ -58,6 +61,7 @@ class Checkpoints:
           best_fn=lambda metrics: metrics.get(BEST, math.inf),
           best_mode="min",
           read_only=read_only,
+          create=not read_only,
           cleanup_tmp_directories=not read_only,
         ),
       )
@@ -134,6 +138,17 @@ class Checkpoints:
       raise UserError(f"checkpoint in {self._folder} {what} ({reason}); {remedy}.") from error
 
 
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+  """Keeps Orbax from warning that a folder that is only read is read-only."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(min(before, logging.ERROR))
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
+
+
 @dataclasses.dataclass(frozen=True)
 class Run:
   """A checkpoint of a run, with what is needed to use it.
@@ -196,3 +211,10 @@ def load(workdir: Path, step: int | None = None) -> Run:
         raise
       return load(workdir)  # training went on meanwhile, and a newer checkpoint took its place
   return Run(config, speakers, networks, state)
+
+
+def load_sampler(workdir: str | os.PathLike[str] | None) -> Sampler:
+  """Loads the sampler of a run; see `wav2pix_jax.load`."""
+  if workdir is None:
+    raise UserError('no weights ship with this version; name a run, as in load("runs/demo").')
+  return load(Path(workdir).expanduser()).sampler

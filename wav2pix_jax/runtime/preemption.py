@@ -1,4 +1,4 @@
-"""Leaving in good order: on SIGTERM (a cluster is about to take the machine) and on Ctrl-C."""
+"""Preemption: saving and stopping on SIGTERM (a cluster takes the machine) and on Ctrl-C."""
 
 import contextlib
 import os
@@ -9,11 +9,11 @@ import jax
 from jax.experimental import multihost_utils
 
 
-class Stopped(Exception):  # noqa: N818, no error
-  """A run that was asked to stop, and did, with its state saved.
+class Stopped(Exception):  # noqa: N818, it is not an error
+  """A run was asked to stop, and has stopped with its state saved.
 
   Attributes:
-    status: of the program: 128 and the signal's number, as a shell has it.
+    status: The program's exit status, 128 plus the signal's number.
   """
 
   def __init__(self, line: str, number: int):
@@ -23,15 +23,15 @@ class Stopped(Exception):  # noqa: N818, no error
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[int], int]]:
-  """While open, a signal to stop is kept instead of ending the program.
+  """Records a signal to stop instead of ending the program, while the context is open.
 
-  Several processes have to stop after the same step, though the signal does not reach them at the
-  same moment: there JAX's preemption service agrees on the step. It listens to SIGTERM, which
-  Ctrl-C is then turned into.
+  Several processes must stop after the same step, although the signal does not reach them at the
+  same moment. JAX's preemption service, which listens to SIGTERM, makes them agree on the step;
+  Ctrl-C is turned into SIGTERM there.
 
   Yields:
-    A function to be called after every step with its number: the signal that asks to stop after
-    this step, 0 if none does. A second Ctrl-C in a single process ends the program at once.
+    A function to call after every step with its number. It returns the signal that asks to stop
+    after this step, or 0. A second Ctrl-C in a single process ends the program at once.
   """
   received: list[int] = []
 

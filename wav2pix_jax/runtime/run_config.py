@@ -7,9 +7,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-import wav2pix_jax
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.version import __version__
 
 MAY_CHANGE = {
   "num_steps",
@@ -25,7 +25,7 @@ MAY_CHANGE = {
 NETWORKS = ("image_size", "ema_decay", "dataset.window_samples", "dataset.audio_steps", "model.")
 # Fields added since version 0.2, with the value that changes nothing, which older runs have.
 ADDED: dict[str, Any] = {}
-VERSION, SPEAKERS, RECORDS = "version", "identity_names", "records"  # keys beside the config's
+WRITTEN_BY, SPEAKERS, RECORDS = "version", "identity_names", "records"  # keys beside the config's
 EXPORTED = "wav2pix_jax"  # the key of the text in exported tensors
 
 
@@ -98,7 +98,7 @@ def write(workdir: Path, config: ConfigDict, speakers: list[str], records: dict[
   """
   refuse_changes(workdir, config)
   refuse_other_records(workdir, records)
-  about = {VERSION: wav2pix_jax.__version__, SPEAKERS: speakers, RECORDS: records}
+  about = {WRITTEN_BY: __version__, SPEAKERS: speakers, RECORDS: records}
   content = json.dumps({**as_dict(config), **about}, indent=2)
   write_whole(workdir / "config.json", content + "\n")
 
@@ -144,12 +144,12 @@ def _read(workdir: Path) -> dict[str, Any]:
     raise UserError(f"{path}: damaged ({error}).") from error
   if not (isinstance(saved, dict) and {SPEAKERS, RECORDS} <= saved.keys()):
     raise UserError(f"{path}: not the config of a run.")
-  if VERSION not in saved:
+  if WRITTEN_BY not in saved:
     raise UserError(
-      f"{workdir} contains a run of version 0.1, which version {wav2pix_jax.__version__} cannot "
+      f"{workdir} contains a run of version 0.1, which version {__version__} cannot "
       "read; train it anew, or install version 0.1."
     )
-  about = {name: saved.pop(name) for name in (VERSION, SPEAKERS, RECORDS)}
+  about = {name: saved.pop(name) for name in (WRITTEN_BY, SPEAKERS, RECORDS)}
   missing = {name: value for name, value in ADDED.items() if name not in _flatten(saved)}
   for name, value in missing.items():
     *groups, field = name.split(".")
@@ -157,7 +157,7 @@ def _read(workdir: Path) -> dict[str, Any]:
     group[field] = value
   if missing:
     values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
-    print(f"{path} is from version {about[VERSION]}; assuming {values}, as it was then.")
+    print(f"{path} is from version {about[WRITTEN_BY]}; assuming {values}, as it was then.")
   return {"config": as_dict(ConfigDict(saved)), **about}
 
 

@@ -1,7 +1,7 @@
 """What a person sees of a run while it trains: progress, lines of losses, writers and grids."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from wav2pix_jax.common import images
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.metrics.snapshot import Snapshot
 from wav2pix_jax.runtime import distributed, history, metric_writer
 from wav2pix_jax.runtime.progress import Progress
 
@@ -94,23 +93,31 @@ class TrainingLog:
     self._write(step, means | rate | self._rates)
     self._print(step, {name: means[name] for name in SHOWN})
 
-  def write_snapshot(self, step: int, name: str, snapshot: Snapshot, warn: bool) -> None:
+  def write_snapshot(
+    self,
+    step: int,
+    name: str,
+    figures: Mapping[str, float],
+    grid: np.ndarray,
+    warnings: Sequence[str],
+  ) -> None:
     """Writes a snapshot, and its grid as `step_<step>_<name>.png` too.
 
     Args:
       step: The step that it was taken after.
       name: The snapshot's name.
-      snapshot: The snapshot.
-      warn: Whether to print its warnings.
+      figures: Its figures by name.
+      grid: Its grid, uint8 [H, W, 3].
+      warnings: Sentences to print.
 
     Raises:
       UserError: It cannot be written.
     """
-    self._write(step, {**snapshot.figures, f"{name}/grid": snapshot.grid})
+    self._write(step, {**figures, f"{name}/grid": grid})
     if self._first:
-      images.save_png(self._samples / f"step_{step:06d}_{name}.png", snapshot.grid)
-    self._print(step, snapshot.figures)
-    for warning in snapshot.warnings if warn else ():
+      images.save_png(self._samples / f"step_{step:06d}_{name}.png", grid)
+    self._print(step, figures)
+    for warning in warnings:
       self._progress.write(f"WARNING step {step}: {warning}")
 
   def _write(self, step: int, values: Mapping[str, metric_writer.Value]) -> None:

@@ -1,6 +1,5 @@
 """The mode `export`: the generator of a workdir, for use without this package."""
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from wav2pix_jax import sampler
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.runtime import checkpoint, run_config
 from wav2pix_jax.weights import pytorch_names, tensor_files
@@ -53,13 +51,7 @@ def export(workdir: Path, out: Path) -> None:
 
 def export_sampler(run: checkpoint.Run, platforms: tuple[str, ...]) -> jax_export.Exported:
   """Returns the program (speech, seeds) -> faces of a run, for any number of faces."""
-  variables = jax.device_get(run.state.sampling_variables)
-  sample = functools.partial(
-    sampler.sample_one,
-    variables,
-    generator=run.networks.generator.clone(dtype=jnp.float32),
-    audio_steps=tuple(run.config.dataset.audio_steps),
-  )
+  sample = run.sampler.function()
 
   def face(speech: Any, seed: Any) -> jax.Array:
     return sample(speech, jax.random.key(seed))[0]

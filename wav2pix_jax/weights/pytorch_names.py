@@ -1,9 +1,9 @@
-"""Checkpoints of the published PyTorch release, in our variables and back.
+"""Conversion between checkpoints of the PyTorch release and flax variables.
 
-The release names its tensors by their place in PyTorch containers. Two tables, one per network,
-say which of them is which of ours; every kernel of ours has PyTorch's axes in another order, and
-nothing else differs. Layers that the release does not have (batch norm in the generator, spectral
-norm on D's last layer) are named in its manner.
+The release names its tensors by their position in PyTorch containers. Two tables, one per network,
+map its names to our variables. Our kernels have PyTorch's axes in another order; nothing else
+differs. Layers that the release does not have (batch norm in the generator, spectral norm on the
+discriminator's last layer) have names in the same style.
 """
 
 import dataclasses
@@ -32,16 +32,16 @@ LISTED = 12  # names that an error shows
 
 
 def import_generator(state_dict: StateDict) -> dict[str, Any]:
-  """The release's generator as variables of `models.generator.Generator`.
+  """Returns the release's generator as variables of `models.generator.Generator`.
 
   Args:
-    state_dict: release names (as in "audio_embedding.disc.0.conv.weight") to arrays.
+    state_dict: Arrays by the release's names, such as "audio_embedding.disc.0.conv.weight".
 
   Returns:
     Collections "params", "batch_stats" and "spectral", float32.
 
   Raises:
-    UserError: tensors that are missing, of a wrong shape or unknown, listed.
+    UserError: Tensors are missing, have a wrong shape or are unknown; the message lists them.
   """
   generator = _generator(state_dict)
   window = _shortest_window(_encoded_steps(state_dict), len(generator.encoder.widths))
@@ -49,16 +49,16 @@ def import_generator(state_dict: StateDict) -> dict[str, Any]:
 
 
 def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
-  """The release's discriminator as variables of `models.discriminator.Discriminator`.
+  """Returns the release's discriminator as variables of `models.discriminator.Discriminator`.
 
   Args:
-    state_dict: release names (as in "netD_1.0.module.weight_bar") to arrays.
+    state_dict: Arrays by the release's names, such as "netD_1.0.module.weight_bar".
 
   Returns:
     Collections "params" and "spectral", float32.
 
   Raises:
-    UserError: tensors that are missing, of a wrong shape or unknown, listed.
+    UserError: Tensors are missing, have a wrong shape or are unknown; the message lists them.
   """
   discriminator = _discriminator(state_dict)
   joined = _size(state_dict, "netD_2.weight", 1, discriminator.widths[-1] + 128)
@@ -66,15 +66,15 @@ def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
 
 
 def networks(generator: StateDict, discriminator: StateDict, dropout: float = 0.5) -> Networks:
-  """The release's networks at the widths of a checkpoint, for one device."""
+  """Returns the release's networks with the widths of a checkpoint, for one device."""
   return Networks(_generator(generator, dropout), _discriminator(discriminator))
 
 
 def config_fields(generator: StateDict, discriminator: StateDict) -> dict[str, Any]:
-  """The fields of a config in which checkpoints of the release differ, by their dotted names.
+  """Returns the fields of a config that checkpoints of the release determine, by dotted names.
 
   Raises:
-    UserError: no window of the release is as long as the encoder expects.
+    UserError: No window of the release is as long as the encoder expects.
   """
   nets, steps = networks(generator, discriminator), _encoded_steps(generator)
   encoder, upsampler = nets.generator.encoder, nets.generator.upsampler
@@ -97,7 +97,7 @@ def config_fields(generator: StateDict, discriminator: StateDict) -> dict[str, A
 
 
 def identity_count(generator: StateDict) -> int:
-  """How many speakers a checkpoint tells apart."""
+  """Returns the number of speakers of a checkpoint."""
   return _generator(generator).classifier.identities
 
 
@@ -107,17 +107,18 @@ def evaluate_imported(
   speech: np.ndarray,
   faces: np.ndarray,
 ) -> dict[str, np.ndarray]:
-  """What the imported networks compute in evaluation mode: running statistics, no dropout.
+  """Evaluates the imported networks with running statistics and without dropout.
 
   Args:
-    generator_state_dict: as for `import_generator`.
-    discriminator_state_dict: as for `import_discriminator`.
-    speech: float32 [B, T], conditioned.
-    faces: float32 [B, S, S, 3] in [-1, 1], S the checkpoint's image size.
+    generator_state_dict: As for `import_generator`.
+    discriminator_state_dict: As for `import_discriminator`.
+    speech: Conditioned speech, float32 [B, T].
+    faces: Faces float32 [B, S, S, 3] in [-1, 1]; S is the checkpoint's image size.
 
   Returns:
-    `fake` [B, S, S, 3], `embedding` [B, E], `class_logits` [B, identities], and D's scores of the
-    generated and of the given faces, `D_fake_score` [B] and `D_real_score` [B]; all float32.
+    `fake` [B, S, S, 3], `embedding` [B, E], `class_logits` [B, identities], and the
+    discriminator's scores of the generated and of the given faces, `D_fake_score` [B] and
+    `D_real_score` [B]; all float32.
   """
   generator = import_generator(generator_state_dict)
   discriminator = import_discriminator(discriminator_state_dict)
@@ -142,7 +143,7 @@ def evaluate_imported(
 
 
 def read_generator(state_dict: StateDict, generator: Generator, window: int) -> dict[str, Any]:
-  """As `import_generator`, for a given network that hears `window` samples."""
+  """Works as `import_generator`, for a given network with windows of `window` samples."""
   shapes = jax.eval_shape(
     lambda: generator.init(jax.random.key(0), jnp.zeros((1, window)), False, True)
   )
@@ -152,7 +153,7 @@ def read_generator(state_dict: StateDict, generator: Generator, window: int) -> 
 def read_discriminator(
   state_dict: StateDict, discriminator: Discriminator, embedding: int
 ) -> dict[str, Any]:
-  """As `import_discriminator`, for a given network that `embedding` numbers are joined to."""
+  """Works as `import_discriminator`, for a given network and width of the embedding."""
   size = 4 * 2 ** len(discriminator.widths)
   faces, embeddings = jnp.zeros((1, size, size, 3)), jnp.zeros((1, embedding))
   shapes = jax.eval_shape(lambda: discriminator.init(jax.random.key(0), faces, embeddings, False))
@@ -162,7 +163,7 @@ def read_discriminator(
 def state_dicts(
   nets: Networks, generator: Mapping[str, Any], discriminator: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-  """The variables of both networks under the release's names, complete: PyTorch loads them."""
+  """Returns the variables of both networks under the release's names, as PyTorch loads them."""
   return (
     _state_dict(_generator_table(nets.generator), generator),
     _state_dict(_discriminator_table(nets.discriminator), discriminator),
@@ -171,11 +172,11 @@ def state_dicts(
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """How the axes of a tensor go.
+  """The order of a tensor's axes.
 
   Attributes:
-    ours: the release's array as ours.
-    release: ours as the release's.
+    ours: Converts the release's array to ours.
+    release: Converts our array to the release's.
   """
 
   ours: Callable[[np.ndarray], np.ndarray]
@@ -190,7 +191,7 @@ SWAPPED = Layout(
 
 
 def _flattened(channels: int) -> Layout:
-  """Of the layer after flattening: PyTorch flattens channel by channel, we step by step."""
+  """Returns the layout after flattening: PyTorch flattens channel by channel, we step by step."""
 
   def transposed(x, inner):
     return x.reshape(len(x), inner, -1).transpose(0, 2, 1).reshape(len(x), -1)
@@ -202,7 +203,7 @@ def _flattened(channels: int) -> Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-  """A tensor: its release name, where it is among our variables, and how its axes go."""
+  """A tensor: its name in the release, its path in our variables, and the order of its axes."""
 
   name: str
   path: VariablePath
@@ -238,14 +239,14 @@ def _discriminator_table(discriminator: Discriminator) -> Iterator[Tensor]:
 
 
 def _up_names(layers: int) -> list[str]:
-  """The release nests the last four: netG.0, netG.3.0 at 64 px; netG.0, netG.3, netG.6.0 at 128."""
+  """Returns names, the last four nested: netG.0, netG.3.0 at 64 px; netG.0, netG.3, netG.6.0."""
   outer = max(layers - 4, 1)
   names = [f"netG.{3 * i}" for i in range(outer)]
   return names + [f"netG.{3 * outer}.{3 * i}" for i in range(layers - outer)]
 
 
 def _down_names(layers: int) -> list[str]:
-  """The release nests the first four where there are more: netD_1.0.0, ..., netD_1.1 at 128 px."""
+  """Returns names; the first four of more are nested: netD_1.0.0, ..., netD_1.1 at 128 px."""
   if layers <= 4:
     return [f"netD_1.{2 * i}" for i in range(layers)]
   return [f"netD_1.0.{2 * i}" for i in range(4)] + [f"netD_1.{i}" for i in range(1, layers - 3)]
@@ -273,7 +274,7 @@ def _convolution(name: str, path: VariablePath, spectral_norm: bool) -> Iterator
 def _variables(
   network: str, state_dict: StateDict, rows: list[Tensor], shapes: Mapping[str, Any]
 ) -> dict[str, Any]:
-  """Our variables, after every tensor has been found to be there and to fit."""
+  """Returns our variables after checking that every tensor exists and has the right shape."""
   expected = flax.traverse_util.flatten_dict(shapes)
   missing, wrong, found = [], [], {}
   for row in rows:
@@ -313,7 +314,7 @@ def _state_dict(rows: Iterator[Tensor], variables: Mapping[str, Any]) -> dict[st
 
 
 def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
-  """The release's generator; of a tensor that is missing, the published size."""
+  """Returns the release's generator, with the published sizes where a tensor is missing."""
   widths = (16, 32, 128, 256, 512, 1024)
   blocks = _numbered(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or len(widths)
   layers = max(len(_spectral_layers(state_dict, "netG")) or 6, 2)
@@ -349,7 +350,7 @@ def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
 
 
 def _discriminator(state_dict: StateDict) -> Discriminator:
-  """The release's discriminator; of a tensor that is missing, the published size."""
+  """Returns the release's discriminator, with the published sizes where a tensor is missing."""
   names = _down_names(len(_spectral_layers(state_dict, "netD_1")) or 5)
   widths = tuple(_size(state_dict, name + KERNEL, 0, 64 * 2**i) for i, name in enumerate(names))
   return Discriminator(
@@ -368,13 +369,13 @@ def _numbered(state_dict: StateDict, pattern: str) -> int:
 
 
 def _spectral_layers(state_dict: StateDict, prefix: str) -> set[str]:
-  """Layers under a prefix of which any tensor is there."""
+  """Returns the layers under a prefix that have any tensor."""
   pattern = rf"({prefix}\.[\d.]+)\.module\..*"
   return {match[1] for name in state_dict if (match := re.fullmatch(pattern, name))}
 
 
 def _encoded_steps(state_dict: StateDict) -> int:
-  """Steps that the encoder leaves of a window, of which its first dense layer shows the length."""
+  """Returns the length of an encoded window, from the size of the first dense layer."""
   blocks = _numbered(state_dict, rf"{ENCODER}\.disc\.(\d+)\..*") or 6
   channels = _size(state_dict, f"{ENCODER}.disc.{blocks - 1}.conv.weight", 0, 1024)
   return max(_size(state_dict, f"{ENCODER}.fc.0.weight", 1, 4 * channels) // channels, 1)

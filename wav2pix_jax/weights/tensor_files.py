@@ -1,4 +1,4 @@
-"""Files of named tensors, as PyTorch's users pass them on."""
+"""Files of named tensors: .npz, .safetensors and PyTorch's .pth."""
 
 import pickle
 from pathlib import Path
@@ -14,25 +14,26 @@ Text = dict[str, str]
 
 
 def read(path: Path) -> tuple[Tensors, Text]:
-  """The tensors of a file by name, and the text that a `.safetensors` file carries beside.
+  """Returns the tensors of a file by name, and the text in a `.safetensors` file.
+
+  A prefix "module." of all names (`torch.nn.DataParallel`) is removed.
 
   Args:
-    path: `.npz`, `.safetensors`, or `.pth` or `.pt` where PyTorch is installed; of these nothing
-      but tensors is ever unpickled. A prefix "module." of all names (`torch.nn.DataParallel`) is
-      dropped.
+    path: A file `.npz` or `.safetensors`, or with PyTorch `.pth` or `.pt`, of which only tensors
+      are unpickled.
 
   Raises:
-    UserError: no such file, another ending, damaged, or PyTorch is missing.
+    UserError: There is no such file, it has another extension or is damaged, or PyTorch is missing.
   """
   if not path.is_file():
     raise UserError(f"{path}: no such file; name a checkpoint ({', '.join(READERS)}).")
   if path.suffix not in READERS:
-    raise UserError(f"{path}: the ending says not what it is; it may be {', '.join(READERS)}.")
+    raise UserError(f"{path}: unsupported file extension; expected {', '.join(READERS)}.")
   try:
     tensors, text = READERS[path.suffix](path)
   except UserError:
     raise
-  except Exception as error:  # noqa: BLE001, each library has its own for a damaged file
+  except Exception as error:  # noqa: BLE001, each library has its own errors
     reason = (str(error).strip() or type(error).__name__).partition("\n")[0].rstrip(".")
     raise UserError(f"{path}: cannot be read ({reason}).") from error
   if tensors and all(name.startswith("module.") for name in tensors):
@@ -41,7 +42,7 @@ def read(path: Path) -> tuple[Tensors, Text]:
 
 
 def safetensors_bytes(tensors: Tensors, text: Text) -> bytes:
-  """A `.safetensors` file with its text."""
+  """Returns a `.safetensors` file with text."""
   return safetensors.numpy.save(tensors, metadata=text)
 
 
@@ -60,13 +61,14 @@ def _read_pth(path: Path) -> tuple[Tensors, Text]:
     import torch
   except ImportError as error:
     raise UserError(
-      f"{path}: PyTorch is needed to read it and not installed; .npz and .safetensors need none."
+      f"{path}: PyTorch is needed to read it, but is not installed; .npz and .safetensors do not "
+      "need it."
     ) from error
   try:
     loaded = torch.load(path, map_location="cpu", weights_only=True)
   except pickle.UnpicklingError as error:
     raise UserError(
-      f"{path}: damaged, or holds more than tensors, which alone are ever loaded."
+      f"{path}: damaged, or contains more than tensors; nothing else is ever loaded."
     ) from error
   return {name: tensor.numpy() for name, tensor in loaded.items()}, {}
 
