@@ -63,5 +63,5 @@ def test_a_babble_is_of_others():
   mixed = noise.add(voices, noise.Noise("babble", 20), np.array([0, 1]), 0)
   assert (mixed[0] < 1000).all()
   assert (mixed[1] > -1000).all()
-  with pytest.raises(UserError, match="needs the voices of others"):
+  with pytest.raises(UserError, match="needs several speakers"):
     noise.add(voices, noise.Noise("babble", 20), np.zeros(2, int), 0)
