@@ -45,7 +45,7 @@ class Kill:
     seconds: after the start.
     saved: step of the last whole checkpoint at the kill; 0 without one.
     half_written: whether a checkpoint or prepared data was.
-    resumed: step that the next start went on from.
+    resumed: step that the next start resumed from.
     differences: what is not equal at the end.
   """
 
@@ -111,7 +111,7 @@ class Runs:
     )
     self.finish(workdir, data_dir, seed)
     log = (folder / "run.log").read_text()
-    resumed = int(log.rpartition("Going on from step ")[2].split()[0]) if "Going on" in log else 0
+    resumed = int(log.rpartition("Resuming from step ")[2].split()[0]) if "Resuming" in log else 0
     found = differences(reference, workdir, resumed)
     return Kill(seconds, saved, half_written, resumed, found)
 
@@ -185,7 +185,7 @@ def main() -> None:
       folder.mkdir()
       runs.finish(folder / "run", folder / "data", seed)
       references.append(folder / "run")
-    print("kill  seed  moment      after  half-written  last save  went on from  end", flush=True)
+    print("kill  seed  moment      after  half-written  last save  resumed from  end", flush=True)
     for i in range(args.kills):
       seed, moment = i % args.seeds, rng.choice(MOMENTS)
       kill = runs.kill(references[seed], seed, moment, rng)

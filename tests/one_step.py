@@ -3,6 +3,7 @@
 XLA_FLAGS=--xla_force_host_platform_device_count=4 python tests/one_step.py OUT.npz
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -11,12 +12,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import jax
 import numpy as np
 
-from configs import base
 from wav2pix_jax import models
 from wav2pix_jax.common import schema
+from wav2pix_jax.configs import base
 from wav2pix_jax.runtime import distributed
-from wav2pix_jax.train_state import build_optimizers, initialise
-from wav2pix_jax.train_step import step_of
+from wav2pix_jax.train_state import create_state
+from wav2pix_jax.train_step import train_step
 
 BATCH, SIZE = 16, 16
 
@@ -28,7 +29,7 @@ def main(out: str) -> None:
   config.model.generator_width = config.model.discriminator_width = 8
   config.model.classifier_batch_norm = True  # statistics of every part of the generator
   config.model.dropout = 0.0  # each replica has its own masks
-  config.loss.energy_score = False  # without dropout redrawn faces differ by rounding alone
+  config.loss.energy_score = False  # without dropout two samples differ by rounding alone
   rng = np.random.default_rng(0)
   faces = (BATCH, SIZE, SIZE, 3)
   batch = {
@@ -37,10 +38,11 @@ def main(out: str) -> None:
     schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.IDENTITY: rng.integers(0, 2, BATCH).astype("i4"),
   }
-  nets, optimizers = models.build(config, 2, distributed.AXIS), build_optimizers(config)
-  key = jax.random.key(7)
-  state = distributed.replicate(initialise(nets, optimizers, key, config))
-  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
+  networks, key = models.build(config, 2, distributed.AXIS), jax.random.key(7)
+  state = distributed.replicate(create_state(config, networks, key))
+  step = distributed.pmapped(
+    functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+  )
   with jax.default_matmul_precision("highest"):
     state, metrics = step(state, distributed.shard(batch), key)
   leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(state)}

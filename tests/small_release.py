@@ -29,8 +29,13 @@ class SmallRelease:
   cuts: dict[tuple[str, int], Cut]  # (identity, number) -> truth
 
 
-def make(folder: Path, videos: int = 4, seconds: int = 14, seed: int = 0) -> SmallRelease:
-  """Writes `folder/dataset/...`: two identities, some videos each, a face a second."""
+def make(
+  folder: Path, videos: int = 4, seconds: int = 14, seed: int = 0, write: bool = True
+) -> SmallRelease:
+  """Writes `folder/dataset/...`: two identities, some videos each, a face a second.
+
+  Without `write` it only returns the truth about what lies there.
+  """
   rng = np.random.default_rng(seed)
   recordings, cuts, number = [], {}, 100
   for i, identity in enumerate(IDENTITIES):
@@ -43,12 +48,12 @@ def make(folder: Path, videos: int = 4, seconds: int = 14, seed: int = 0) -> Sma
         for _ in range(CHUNKS):
           start = clip + int(rng.integers(3 * RATE + 1))
           cuts[identity, number] = Cut(len(recordings) - 1, clip, start, picture)
-          place = folder / "dataset" / split / identity
-          place.mkdir(parents=True, exist_ok=True)
-          write_face(place / f"cropped_face_frame_{number}.png", picture)
-          write_wav(
-            place / f"preprocessed_frame_{number}.wav", recordings[-1][start : start + RATE]
-          )
+          if write:
+            place = folder / "dataset" / split / identity
+            place.mkdir(parents=True, exist_ok=True)
+            write_face(place / f"cropped_face_frame_{number}.png", picture)
+            chunk = recordings[-1][start : start + RATE]
+            write_wav(place / f"preprocessed_frame_{number}.wav", chunk)
           number += 1
   return SmallRelease(folder, recordings, cuts)
 

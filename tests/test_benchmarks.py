@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import flops, scaling, train_step, turns
-from configs import base, release
 from wav2pix_jax import models
+from wav2pix_jax.configs import base, release
 from wav2pix_jax.models import layers
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.train_state import build_optimizers, initialise

@@ -12,7 +12,7 @@ NAMES = ("base", "demo", "youtubers", "release", "paper")
 
 
 def _flat(name):
-  config = importlib.import_module(f"configs.{name}").get_config()
+  config = importlib.import_module(f"wav2pix_jax.configs.{name}").get_config()
   return dict(_items(config.to_dict()))
 
 
@@ -26,7 +26,7 @@ def _items(tree, prefix=""):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_configs_are_locked_and_build(name):
-  config = importlib.import_module(f"configs.{name}").get_config()
+  config = importlib.import_module(f"wav2pix_jax.configs.{name}").get_config()
   with pytest.raises((AttributeError, KeyError)):
     config.no_such_field = 1
   with pytest.raises((AttributeError, KeyError)):
@@ -58,7 +58,7 @@ def test_the_values_that_paper_and_release_print():
 
 
 def test_every_value_has_its_source_in_a_comment():
-  module = importlib.import_module("configs.base")
+  module = importlib.import_module("wav2pix_jax.configs.base")
   lines = inspect.getsource(module).splitlines()
   assigned = [
     node

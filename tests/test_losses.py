@@ -27,13 +27,13 @@ def test_by_the_energy_score_drawing_is_sampling(energy_score):
       return params["mean"] + params["scale"] * noise
 
     def loss(drawing):
-      terms = losses.generator(
-        fake=jnp.zeros(1),
-        fake_features=jnp.zeros((1, 4, 4, 1)),
+      terms = losses.generator_loss(
+        scores=jnp.zeros(1),
+        features=jnp.zeros((1, 4, 4, 1)),
         real_features=jnp.zeros((1, 4, 4, 1)),
-        fake_faces=draw(drawing, noise),
+        faces=draw(drawing, noise),
         real_faces=0.2 + 0.5 * real,
-        redrawn_faces=draw(params, other),
+        other_faces=draw(params, other),
         logits=jnp.zeros((1, 2)),
         identities=jnp.zeros(1, int),
         weights=weights,

@@ -208,6 +208,8 @@ def parse(argv: list[str]) -> list[str]:
       hint = " ".join(unknown[2].split())
       _leave(f"no config field {unknown[1]!r}; configs/base.py has all fields. {hint}".rstrip())
     last = message.splitlines()[-1].strip()
+    if len(last) > 240:  # it has all fields in it
+      last = f"{last[:120]} ... {last[-80:]}"
     _leave(f"--config cannot be loaded ({_place(error)}{type(error).__name__}: {last}).")
 
 

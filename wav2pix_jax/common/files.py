@@ -28,14 +28,14 @@ def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
     UserError: Another process holds the lock and `wait` is False, or the folder cannot be written.
   """
   lock = filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0)
-  try:
-    with writing(folder):
-      folder.mkdir(parents=True, exist_ok=True)
+  with writing(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
       lock.acquire()
-  except filelock.Timeout as error:
-    raise UserError(
-      f"{folder} is in use by another run; wait until it ends, or name another folder."
-    ) from error
+    except filelock.Timeout as error:  # it is an OSError, too
+      raise UserError(
+        f"{folder} is in use by another run; wait until it ends, or name another folder."
+      ) from error
   try:
     for left in (*folder.glob(f"*.{INCOMPLETE}"), *folder.glob(f"{INCOMPLETE}.*")):
       _remove(left)

@@ -2,7 +2,7 @@
 
 No metric is to be trusted alone. Noise is diverse, one mean face passes the landmark test, and real
 faces of the wrong person are flawless; each of these fails another metric
-(`tests/test_metrics.py`).
+(`tests/metrics/test_metrics.py`).
 """
 
 import functools

@@ -192,7 +192,13 @@ def load(workdir: Path, step: int | None = None) -> Run:
     raise UserError(
       f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}."
     )
-  networks = models.build(config, len(speakers))
+  try:
+    networks = models.build(config, len(speakers))
+  except AttributeError as error:
+    field = str(error).strip("\"'")
+    raise UserError(
+      f"{workdir}: written by another version, its config has no field {field}; train it anew."
+    ) from error
   make_state = functools.partial(create_state, config, networks, jax.random.key(0))
   with Checkpoints(workdir, read_only=True) as checkpoints:
     chosen = checkpoints.best_step if step is None else step

@@ -1,5 +1,6 @@
 """`config.json` in a workdir: config, speakers and data of a run, and what may change on resume."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -149,13 +150,15 @@ def _read(workdir: Path) -> dict[str, Any]:
       "read; train it anew, or install version 0.1."
     )
   about = {name: saved.pop(name) for name in (WRITTEN_BY, SPEAKERS, RECORDS)}
-  config = ConfigDict(saved)
   missing = {name: value for name, value in ADDED.items() if name not in _flatten(saved)}
+  for name, value in missing.items():
+    *groups, field = name.split(".")
+    group = functools.reduce(lambda tree, part: tree.setdefault(part, {}), groups, saved)
+    group[field] = value
   if missing:
-    config.update_from_flattened_dict(missing)
     values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
     print(f"{path} is from version {about[WRITTEN_BY]}; assuming {values}, as it was then.")
-  return {"config": as_dict(config), **about}
+  return {"config": as_dict(ConfigDict(saved)), **about}
 
 
 def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

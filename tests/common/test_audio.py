@@ -1,6 +1,4 @@
-"""Sound and pictures at the edges: any file in, exact windows, antialiased faces out."""
-
-import io
+"""Sound at the edge: any file or array in, exact windows out."""
 
 import av
 import numpy as np
@@ -8,7 +6,7 @@ import pytest
 import small_release
 from PIL import Image
 
-from wav2pix_jax.common import audio, images
+from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
 
 
@@ -107,49 +105,48 @@ def test_noise_falls_with_frequency_as_asked(slope):
   assert 10 * np.log10(low / high) == pytest.approx(20 * slope, abs=0.6)
 
 
-def test_distorted_speech_is_still_that_speech():
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000])
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
+def test_arrays_of_any_rate_and_kind_become_16_khz_mono(rate, dtype):
+  tone = _tone(rate)
+  array = tone if dtype == np.int16 else (tone / 32_767).astype(dtype)
+  for speech in (array, np.stack([array, array], 1)):
+    heard = audio.from_array(speech, rate)
+    assert heard.dtype == np.int16
+    assert abs(len(heard) - 24_000) <= 20
+    assert np.abs(np.fft.rfft(heard[4_000:20_000].astype(float))).argmax() == 440
+    assert 7000 < np.abs(heard).max() < 9000
+
+
+def test_an_array_at_16_khz_stays_as_it_is_and_channels_are_averaged():
   tone = _tone(16_000)
-  rng = np.random.default_rng(0)
-  distorted = [audio.distort(tone, rng) for _ in range(200)]
-  assert all(x.dtype == np.float32 and x.shape == tone.shape for x in distorted)
-  assert np.array_equal(distorted[0], audio.distort(tone, np.random.default_rng(0)))
-  assert 20 < sum(np.array_equal(x, tone) for x in distorted) < 60  # one of five stays as it is
-  loudness = np.array([x.std() for x in distorted]) / tone.std()
-  assert 0.7 < np.median(loudness) < 1.4
-  alike = [np.abs(np.corrcoef(x, tone)[0, 1]) for x in distorted]
-  assert np.quantile(alike, 0.02) > 0.8  # noise lies at least 5 dB below
-  assert not audio.distort(np.zeros(16_000, np.int16), rng).any()
+  assert np.array_equal(audio.from_array(tone, 16_000), tone)
+  assert np.array_equal(audio.from_array(tone.astype(float) / 32_767, 16_000), tone)
+  both = np.stack([tone, -tone], 1)
+  assert not audio.from_array(both, 16_000).any()
+  halves = np.stack([tone, 0 * tone], 1)
+  assert np.abs(audio.from_array(halves, 16_000) - tone / 2).max() <= 0.5
 
 
-def test_resizing_is_antialiased():
-  """A fine checkerboard becomes its mean, not a pattern."""
-  board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
-  small = images.resize(np.repeat(board[..., None], 3, -1), 64)
-  assert np.abs(small.astype(int) - 127).max() <= 2
+def test_a_file_and_its_array_are_heard_alike(tmp_path):
+  _write(tmp_path / "a.wav", _tone(44_100), 44_100, "pcm_s16le", "stereo")
+  assert np.array_equal(audio.read(tmp_path / "a.wav"), audio.from_array(_tone(44_100), 44_100))
 
 
-def test_faces_survive_the_scale():
-  face = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-  np.testing.assert_array_equal(images.to_uint8(images.to_float(face)), face)
-  assert images.to_float(np.array([0, 255], np.uint8)).tolist() == [-1, 1]
-  assert images.to_uint8(np.array([-2.0, 2.0])).tolist() == [0, 255]
-
-
-def test_jpeg_is_close_and_keeps_colour_sharp():
-  face = np.zeros((32, 32, 3), np.uint8)
-  face[:, ::2, 0] = 255  # red stripes one pixel wide: chroma subsampling would smear them
-  back = images.decode(images.encode_jpeg(face))
-  assert np.abs(back.astype(int) - face).mean() < 6
-
-
-def test_grid_has_a_place_for_every_face(tmp_path):
-  red, blue = (np.full((16, 16, 3), c, np.uint8) for c in ([255, 0, 0], [0, 0, 255]))
-  sheet = images.grid([[red, blue, red], [blue]], ["1st", "2nd"])
-  assert sheet.shape == (2 * (16 + images.LABEL_HEIGHT), 48, 3)
-  wide = images.grid([[red]], ["a label wider than its face"])
-  assert wide.shape[1] > 100
-  np.testing.assert_array_equal(sheet[images.LABEL_HEIGHT :][:16, 16:32], blue)
-  np.testing.assert_array_equal(sheet[-16:, :16], blue)
-  images.save_png(tmp_path / "deep" / "grid.png", sheet)
-  back = Image.open(io.BytesIO((tmp_path / "deep" / "grid.png").read_bytes()))
-  np.testing.assert_array_equal(np.asarray(back), sheet)
+@pytest.mark.parametrize(
+  ("speech", "rate", "words"),
+  [
+    (np.zeros(0, np.int16), 16_000, r"shape \(0,\)"),
+    (np.zeros((2, 3, 4), np.int16), 16_000, r"shape \(2, 3, 4\)"),
+    (np.int16(3), 16_000, r"shape \(\)"),
+    (np.zeros(9, np.int32), 16_000, "dtype int32; expected int16, or float"),
+    (np.full(9, 1.5), 16_000, r"up to 1\.5; expected values in \[-1, 1\]"),
+    (np.full(9, np.nan), 16_000, "up to nan"),
+    (np.zeros(9, np.int16), 0, "sample_rate is 0"),
+    (np.zeros(9, np.int16), -16_000, "sample_rate is -16000"),
+  ],
+)
+def test_arrays_that_are_no_speech_are_refused_in_one_line(speech, rate, words):
+  with pytest.raises(UserError, match=words) as error:
+    audio.from_array(speech, rate)
+  assert "\n" not in str(error.value)

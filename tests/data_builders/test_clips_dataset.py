@@ -7,7 +7,6 @@ import pytest
 import tensorflow_datasets as tfds
 from conftest import TINY
 
-from configs import base
 from data_builders import registry
 from data_builders.clips import clips_dataset_builder
 from data_builders.prepare import manifest
@@ -15,6 +14,7 @@ from data_builders.prepare.manifest import Clip
 from wav2pix_jax import data
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.configs import base
 
 PEOPLE = ("ana", "bea 'é'", "carla")
 VIDEOS, CLIPS = 5, 3  # of each, of a video

@@ -9,9 +9,9 @@ import numpy as np
 import parity_formula
 import pytest
 
-from configs import release as release_config
 from wav2pix_jax import models, train_step
 from wav2pix_jax.common import schema
+from wav2pix_jax.configs import release as release_config
 from wav2pix_jax.train_state import build_optimizers, start
 from wav2pix_jax.weights import pytorch_names
 

@@ -68,7 +68,7 @@ def _by_hand(weights, face):
 def test_the_network_computes_what_the_file_says(tmp_path, released_as):
   weights = _file(tmp_path / "vgg_face.mat", released_as)
   faces = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3), np.uint8)
-  described = vgg_face.describer(tmp_path / "vgg_face.mat")(faces, "Faces")
+  described = vgg_face.descriptor(tmp_path / "vgg_face.mat")(faces, "Faces")
   for face, features in zip(faces, described, strict=True):
     np.testing.assert_allclose(features, _by_hand(weights, face), atol=1e-5)
 
@@ -79,7 +79,7 @@ def test_the_new_last_layer_learns_who_is_who(tmp_path):
   people = rng.integers(0, 256, (3, 32, 32, 3))
   identity = np.repeat(np.arange(3, dtype=np.int32), 12)
   faces = (people[identity] + rng.integers(-8, 8, (36, 32, 32, 3))).clip(0, 255).astype(np.uint8)
-  name = vgg_face.namer(tmp_path / "vgg_face.mat", faces[::2], identity[::2])
+  name = vgg_face.fine_tuned(tmp_path / "vgg_face.mat", faces[::2], identity[::2])
   assert (name(faces[1::2], "Faces") == identity[1::2]).mean() > 0.9  # of a network so narrow
 
 

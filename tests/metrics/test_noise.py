@@ -54,7 +54,7 @@ def test_noise_is_named_as_it_is_typed():
   assert str(noise.parse("white:-2.5")) == "white -2.5 dB"
   assert str(noise.parse("silence")) == "silence"
   for wrong in ("babble", "silence:3", "rain:3", "white:loud", ""):
-    with pytest.raises(UserError, match="not KIND:DECIBELS"):
+    with pytest.raises(UserError, match="expected KIND:DECIBELS"):
       noise.parse(wrong)
 
 
@@ -63,5 +63,5 @@ def test_a_babble_is_of_others():
   mixed = noise.add(voices, noise.Noise("babble", 20), np.array([0, 1]), 0)
   assert (mixed[0] < 1000).all()
   assert (mixed[1] > -1000).all()
-  with pytest.raises(UserError, match="needs the voices of others"):
+  with pytest.raises(UserError, match="needs several speakers"):
     noise.add(voices, noise.Noise("babble", 20), np.zeros(2, int), 0)

@@ -1,15 +1,16 @@
 """Each way to fool the measures is told from good faces by a row, which is named here."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image, ImageFilter
 
-from wav2pix_jax import data
+from wav2pix_jax import data, metrics
 from wav2pix_jax.common import dlib_faces
-from wav2pix_jax.metrics import identity_classifier, metrics
+from wav2pix_jax.metrics import identity_classifier, snapshot
+from wav2pix_jax.reports import table
 
 SIZE, PEOPLE, EACH = 64, 4, 32
 
@@ -17,7 +18,7 @@ SIZE, PEOPLE, EACH = 64, 4, 32
 @pytest.fixture(scope="module")
 def four_people():
   """uint8 [people, faces of each, S, S, 3]: rendered, with all expressions and poses."""
-  sheet = np.asarray(Image.open(Path(__file__).parent / "data" / "four_people_64px.jpg"))
+  sheet = np.asarray(Image.open(ROOT / "tests" / "data" / "four_people_64px.jpg"))
   return sheet.reshape(PEOPLE, SIZE, EACH, SIZE, 3).swapaxes(1, 2)
 
 
@@ -29,7 +30,7 @@ class Bench:
   held_out: metrics.Faces
   good: np.ndarray  # other faces of the same people, in the same order
   reference: metrics.Faces
-  who: identity_classifier.Identify
+  classify: identity_classifier.Classify
   make_out: object
 
   def rows(self, pictures):
@@ -68,19 +69,19 @@ def bench(four_people):
   records = data.Records(flat(training), *nothing, labels(training), np.zeros(count, int), "")
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(identity_classifier, "LEAST_STEPS", 80)
-    patch.setattr(identity_classifier, "STEPS_FOR_EACH", 20)  # four people who differ much
-    who = identity_classifier.classifier(identity_classifier.learn(records))
+    patch.setattr(identity_classifier, "STEPS_PER_PERSON", 20)  # four people who differ much
+    classify = identity_classifier.as_function(identity_classifier.train_classifier(records))
   describe = _each_once(dlib_faces.describer())
 
   def make_out(pictures, identity):
-    return metrics.make_out(pictures, identity, who, describe)
+    return metrics.describe_faces(pictures, identity, classify, describe)
 
   return Bench(
     training,
     make_out(flat(held_out), labels(held_out)),
     flat(good),
     make_out(flat(training), labels(training)),
-    who,
+    classify,
     make_out,
   )
 
@@ -121,22 +122,22 @@ def shuffled_speech(bench):
 # What is done to the faces, the row that tells, and what it then says.
 CONTROLS = [
   (noise, "landmarks", lambda row, good: row.value == 0),
-  (noise, "verified", lambda row, good: row.value <= row.chance),
+  (noise, "verified", lambda row, good: row.value <= row.baseline),
   (gray, "contrast", lambda row, good: row.value == 0),
   (gray, "spread_of_chunks", lambda row, good: row.value == 0),
   (gray, "landmarks", lambda row, good: row.value == 0),
   (mean_face, "spread_of_chunks", lambda row, good: row.value == 0),
-  (mean_face, "identity_accuracy", lambda row, good: row.value <= row.chance),
-  (mean_face, "verified", lambda row, good: row.value <= row.chance),
+  (mean_face, "identity_accuracy", lambda row, good: row.value <= row.baseline),
+  (mean_face, "verified", lambda row, good: row.value <= row.baseline),
   (blurred, "feature_distance", lambda row, good: row.value > 2 * good.value),
   (noise, "retrieved_1", lambda row, good: row.value < good.value / 2),
   (wrong_person, "retrieved_1", lambda row, good: row.value == 0),
   (shuffled_speech, "retrieved_1", lambda row, good: row.value < good.value / 2),
-  (noise, "kernel_distance", lambda row, good: row.value > 2 * row.chance),
-  (gray, "kernel_distance", lambda row, good: row.value > 2 * row.chance),
+  (noise, "kernel_distance", lambda row, good: row.value > 2 * row.baseline),
+  (gray, "kernel_distance", lambda row, good: row.value > 2 * row.baseline),
   (mean_face, "kernel_distance", lambda row, good: row.value > 10 * max(row.real, 0.01)),
   (blurred, "frechet_distance", lambda row, good: row.value > 1.3 * good.value),
-  (wrong_person, "identity_accuracy", lambda row, good: row.value < row.chance),
+  (wrong_person, "identity_accuracy", lambda row, good: row.value < row.baseline),
   (wrong_person, "verified", lambda row, good: row.value == 0),
   (shuffled_speech, "identity_accuracy", lambda row, good: row.value < good.value / 2),
   (shuffled_speech, "verified", lambda row, good: row.value < good.value / 2),
@@ -162,21 +163,21 @@ def test_a_row_tells_the_control_from_good_faces(control, name, tells, good_rows
 
 
 def test_good_faces_are_good(good_rows, record_property):
-  for line in metrics.table(good_rows, "abcd").splitlines():
+  for line in table.table(good_rows, "abcd").splitlines():
     record_property("Real faces measured as if drawn", line)
   for name in ("identity_accuracy", "verified", "landmarks"):
     assert good_rows[name].value >= 0.97, name
     assert good_rows[name].real >= 0.97, name
   for name in ("spread_of_chunks", "spread_of_draws", "contrast"):
     assert 0.8 < good_rows[name].value < 1.25, name
-  assert metrics.warnings(good_rows) == []
+  assert snapshot._warnings(good_rows) == []
 
 
 @pytest.mark.parametrize(
   ("control", "words"), [(gray, "gray"), (mean_face, "collapsed"), (shuffled_speech, "ignore")]
 )
 def test_warnings_in_words(control, words, control_rows):
-  assert any(words in warning for warning in metrics.warnings(control_rows[control]))
+  assert any(words in warning for warning in snapshot._warnings(control_rows[control]))
 
 
 def test_the_mean_face_passes_the_landmark_test(control_rows):
@@ -184,12 +185,12 @@ def test_the_mean_face_passes_the_landmark_test(control_rows):
   assert control_rows[mean_face]["landmarks"].value == 1
 
 
-def test_chance_is_to_draw_one_person_whatever_is_said(good_rows):
+def test_the_baseline_is_to_draw_one_person_whatever_is_said(good_rows):
   for name in ("identity_accuracy", "verified", "retrieved_1"):
-    assert good_rows[name].chance == pytest.approx(1 / PEOPLE), name
-  for name in metrics.DISTANCES:
-    assert good_rows[name].chance > 3 * good_rows[name].value, name
-  assert good_rows["landmarks"].chance == 1  # it is a face
+    assert good_rows[name].baseline == pytest.approx(1 / PEOPLE), name
+  for name in (m.name for m in metrics.METRICS if m.kind == metrics.Kind.DISTANCE):
+    assert good_rows[name].baseline > 3 * good_rows[name].value, name
+  assert good_rows["landmarks"].baseline == 1  # it is a face
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
@@ -230,11 +231,11 @@ def test_unseen_people_are_judged_by_gender_and_not_by_name():
   held_out, reference = faces(unseen, unseen % 2), faces(everyone, everyone % 2)
   drawn = faces(unseen, np.where(np.arange(400) < 300, unseen % 2, 1 - unseen % 2))
   rows = metrics.measure([drawn], held_out, reference, genders=["f", "m", "f", "m"])
-  assert not rows.keys() & set(metrics.BY_CLASSIFIERS)
+  assert not rows.keys() & set(metrics.needing(metrics.Need.KNOWN_IDENTITIES))
   gender = rows["gender"]
   assert (gender.value, gender.real) == (0.75, 1.0)
   assert gender.by_identity == {2: 1.0, 3: 0.5}
-  assert 0.4 < gender.chance < 0.6  # anybody's face
+  assert 0.4 < gender.baseline < 0.6  # anybody's face
 
 
 def test_intervals_are_of_each_person_and_always_the_same(bench):
@@ -251,7 +252,9 @@ def test_intervals_are_of_each_person_and_always_the_same(bench):
 
 def test_measuring_twice_gives_the_same(bench):
   first, second = (
-    metrics.make_out(bench.good[:5], bench.held_out.identity[:5], bench.who, dlib_faces.describer())
+    metrics.describe_faces(
+      bench.good[:5], bench.held_out.identity[:5], bench.classify, dlib_faces.describer()
+    )
     for _ in range(2)
   )
   np.testing.assert_array_equal(first.described.embedding, second.described.embedding)
@@ -291,3 +294,26 @@ def test_too_few_faces_leave_distances_out(bench):
   rows = metrics.measure([one], one, bench.reference)
   assert not {"feature_distance", "frechet_distance", "spread_of_chunks"} & rows.keys()
   assert rows["identity_accuracy"].value == 1
+
+
+def test_the_list_of_metrics_is_whole():
+  """Each has a name and a title of its own, and says in a line what it measures."""
+  assert len(metrics.TITLES) == len(metrics.METRICS) == len(set(metrics.TITLES.values()))
+  for metric in metrics.METRICS:
+    function = getattr(metric.function, "func", metric.function)
+    assert function.__doc__, metric.name
+    assert bool(metric.p_value) == (metric.kind == metrics.Kind.CORRELATION)
+  assert metrics.needing(metrics.Need.VGG_FACE) == ["vgg_face_accuracy"]
+
+
+def test_a_new_metric_is_a_function_and_an_entry(bench):
+  """With its ceiling, its baseline and its intervals."""
+  dark = metrics.Metric(
+    "dark", "dark", metrics.Kind.SHARE, lambda _, faces: faces.pictures.mean((1, 2, 3)) < 100
+  )
+  real = bench.held_out
+  (result,) = metrics.compute([dark], [real], real, bench.reference, resamples=20).values()
+  assert result.value == result.real
+  low, high = result.interval
+  assert low <= result.value <= high
+  assert result.by_identity.keys() == set(range(PEOPLE))

@@ -14,7 +14,6 @@ import pytest
 from conftest import ROOT, run, training_command
 from scipy import signal as filters
 
-from configs import base
 from data_builders import registry
 from data_builders.synthetic import clips, identity, talk, video, voice
 from data_builders.synthetic.__main__ import main
@@ -23,6 +22,7 @@ from data_builders.synthetic.face.pose import Pose, Scene, random_scene
 from wav2pix_jax import data
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.configs import base
 
 SIZE = 48
 NEUTRAL = Scene()

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import wav2pix_jax
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.runtime import run_config
 
@@ -17,8 +18,8 @@ def _checkpoint(workdir, step=3):
 
 def test_config_comes_back(config, tmp_path):
   run_config.write(tmp_path, config, NAMES, {"train": "12"})
-  read, identities = run_config.read(tmp_path)
-  assert identities == NAMES
+  read, speakers = run_config.read(tmp_path)
+  assert speakers == NAMES
   assert json.loads(read.to_json()) == json.loads(config.to_json())
   assert read.is_locked
 
@@ -41,6 +42,7 @@ def test_only_some_fields_may_change(config, tmp_path):
   _checkpoint(tmp_path)
   config.num_steps, config.log_every, config.eval_every, config.save_every = 5, 1, 2, 3
   config.dataset.source, config.dataset.data_dir = "elsewhere", "there"
+  config.dataset.on_device, config.metric_writers = True, ("tensorboard", "wandb")
   run_config.write(tmp_path, config, NAMES, RECORDS)
   assert run_config.read(tmp_path)[0].num_steps == 5
   config.loss.l1 = 7.0
@@ -72,6 +74,46 @@ def test_a_field_that_one_of_the_configs_lacks_is_a_change(config, tmp_path):
     run_config.refuse_changes(tmp_path, config)
 
 
+def test_a_run_of_version_0_1_is_refused_in_one_line(config, tmp_path):
+  """Its config.json names no version."""
+  run_config.write(tmp_path, config, NAMES, RECORDS)
+  _checkpoint(tmp_path)
+  saved = json.loads((tmp_path / "config.json").read_text())
+  assert saved.pop("version") == wav2pix_jax.__version__
+  (tmp_path / "config.json").write_text(json.dumps(saved))
+  for use in (
+    lambda: run_config.read(tmp_path),
+    lambda: run_config.refuse_changes(tmp_path, config),
+    lambda: run_config.speakers(tmp_path, NAMES),
+  ):
+    with pytest.raises(UserError, match=r"version 0\.1, which version .* cannot read") as error:
+      use()
+    assert "\n" not in str(error.value)
+
+
+def test_a_field_that_an_older_run_lacks_has_the_value_that_changes_nothing(
+  config, tmp_path, monkeypatch, capsys
+):
+  run_config.write(tmp_path, config, NAMES, RECORDS)
+  _checkpoint(tmp_path)
+  monkeypatch.setattr(run_config, "ADDED", {"loss.matching": 0.0, "dataset.pairs.match": "no"})
+  read, _ = run_config.read(tmp_path)
+  said = capsys.readouterr().out
+  assert (read.loss.matching, read.dataset.pairs.match) == (0.0, "no")
+  assert read.is_locked
+  assert f"version {wav2pix_jax.__version__}; assuming loss.matching=0.0, dataset.pairs" in said
+  with config.unlocked():
+    config.loss.matching, config.dataset.pairs = 0.0, {"match": "no"}
+  run_config.refuse_changes(tmp_path, config)
+  config.loss.matching = 1.0
+  with pytest.raises(UserError, match=r"config \(loss\.matching: 0\.0 -> 1\.0\)"):
+    run_config.refuse_changes(tmp_path, config)
+  run_config.write(tmp_path / "new", config, NAMES, RECORDS)
+  capsys.readouterr()
+  assert run_config.read(tmp_path / "new")[0].loss.matching == 1.0
+  assert not capsys.readouterr().out  # nothing is missing there
+
+
 def test_records_must_stay_once_something_was_learned(config, tmp_path):
   run_config.write(tmp_path, config, NAMES, {})
   _checkpoint(tmp_path, 0)
@@ -79,20 +121,20 @@ def test_records_must_stay_once_something_was_learned(config, tmp_path):
     run_config.write(tmp_path, config, NAMES, {"train": "12", "test": digest})
   _checkpoint(tmp_path, 7)
   run_config.write(tmp_path, config, NAMES, {"train": "12", "test": "cd"})
-  with pytest.raises(UserError, match=r"content has changed since, in test"):
+  with pytest.raises(UserError, match=r"the content of the dataset has changed in test;"):
     run_config.write(tmp_path, config, NAMES, {"train": "12", "test": "ab"})
 
 
 def test_imported_speakers_get_their_names_once(config, tmp_path):
-  assert run_config.identities(tmp_path, NAMES) == NAMES
+  assert run_config.speakers(tmp_path, NAMES) == NAMES
   run_config.write(tmp_path, config, [str(i) for i in range(4)], {})
   _checkpoint(tmp_path)
-  names = run_config.identities(tmp_path, NAMES)
+  names = run_config.speakers(tmp_path, NAMES)
   assert names == ["ada", "bo", "2", "3"]
-  with pytest.raises(UserError, match="tells apart 0, 1, 2, 3, and this dataset a, b, c, d, e"):
-    run_config.identities(tmp_path, list("abcde"))
+  with pytest.raises(UserError, match="speakers 0, 1, 2, 3, but the dataset has a, b, c, d, e"):
+    run_config.speakers(tmp_path, list("abcde"))
   run_config.write(tmp_path, config, names, {})
-  assert run_config.identities(tmp_path, NAMES) == names
+  assert run_config.speakers(tmp_path, NAMES) == names
   for others in (["bo", "ada"], ["ada"], ["ada", "cy"]):
-    with pytest.raises(UserError, match="start anew"):
-      run_config.identities(tmp_path, others)
+    with pytest.raises(UserError, match="resume it with its own dataset, or start a new run"):
+      run_config.speakers(tmp_path, others)

@@ -15,7 +15,7 @@ PEOPLE = ["ada", "</script><b>bo"]
 @pytest.fixture(scope="module")
 def page():
   rng = np.random.default_rng(0)
-  row = {"value": 0.75, "real": 1.0, "chance": 0.5, "interval": [0.6, 0.9], "p_value": None}
+  row = {"value": 0.75, "real": 1.0, "baseline": 0.5, "interval": [0.6, 0.9], "p_value": None}
   by_identity = {"ada": 1.0, PEOPLE[1]: 0.5}
   intervals = {"ada": [1.0, 1.0], PEOPLE[1]: [0.2, 0.8]}
   rows = {

@@ -13,11 +13,11 @@ import parity_formula
 import pytest
 import safetensors.numpy
 
-from configs import release as release_config
-from configs import youtubers as youtubers_config
 from wav2pix_jax import models, sample, sampler, train
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.configs import release as release_config
+from wav2pix_jax.configs import youtubers as youtubers_config
 from wav2pix_jax.runtime import checkpoint, run_config
 from wav2pix_jax.train_state import build_optimizers, initialise
 from wav2pix_jax.weights import pytorch_names, tensor_files

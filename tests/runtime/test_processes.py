@@ -1,5 +1,6 @@
 """However many devices and processes share a batch, they learn what one would."""
 
+import functools
 import re
 import shutil
 import signal
@@ -25,18 +26,24 @@ TOLERANCES = {".stats": 1e-5, ".mu": 2e-4, ".nu": 5e-4, ".params": 2e-4, ".ema":
 def after_one_step(tmp_path_factory):
   """Devices -> what a step leaves: state by path (Adam's mu is the gradient), and metrics."""
   folder = tmp_path_factory.mktemp("steps")
-  for devices in (1, 2, 4, 8):
-    run = conftest.run([sys.executable, "tests/one_step.py", folder / f"{devices}.npz"], devices)
+
+  @functools.cache
+  def of(devices):
+    path = folder / f"{devices}.npz"
+    run = conftest.run([sys.executable, "tests/one_step.py", path], devices)
     assert run.returncode == 0, run.stderr
-  return {devices: dict(np.load(folder / f"{devices}.npz")) for devices in (1, 2, 4, 8)}
+    return dict(np.load(path))
+
+  return of
 
 
-@pytest.mark.parametrize("devices", [2, 4, 8])
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4, pytest.param(8, marks=pytest.mark.extra)])
 def test_gradients_statistics_and_updates_equal_those_of_one_device(
   after_one_step, devices, record_property
 ):
   """Largest error of a tensor, relative to its largest value."""
-  one, several = after_one_step[1], after_one_step[devices]
+  one, several = after_one_step(1), after_one_step(devices)
   assert one.keys() == several.keys()
   worst = {}
   for name, expected in one.items():
@@ -61,7 +68,7 @@ def _is_noise(name):
 def _command(workdir, released, data_dir, **more):
   fields = {"num_steps": 20, "log_every": 1, "eval_every": 10, "save_every": 10, **more}
   fields["model.dropout"] = 0.0  # each replica has its own masks
-  fields["loss.energy_score"] = False  # without dropout redrawn faces differ by rounding alone
+  fields["loss.energy_score"] = False  # without dropout two samples differ by rounding alone
   # Rounding grows where a ReLU lets through in one run and not in the other; less in small steps.
   fields |= {"optimizer.lr_g": 3e-5, "optimizer.lr_d": 4e-5}
   return conftest.training_command(workdir, released.folder, data_dir, **fields)
@@ -121,6 +128,7 @@ def _assert_losses_agree(a, b, steps, record_property, what):
   assert worst < 1e-4
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does(runs, record_property):
   """Losses and scores of 20 steps, but for rounding."""
   _assert_losses_agree(
@@ -134,20 +142,22 @@ def test_two_processes_learn_what_one_does(runs, record_property):
   assert len(list((runs / "two" / "tensorboard").iterdir())) == 1
 
 
-@pytest.mark.parametrize("go_on", [_one, _two])
+@pytest.mark.slow
+@pytest.mark.parametrize("go_on", [_one, pytest.param(_two, marks=pytest.mark.extra)])
 def test_what_two_saved_goes_on_as_one_and_as_two(runs, released, tmp_path, go_on, record_property):
   shutil.copytree(runs / "two", tmp_path / "run")
   said = go_on(_command(tmp_path / "run", released, runs / "data", num_steps=24))
-  assert "Going on from step 20" in said
+  assert "Resuming from step 20" in said
   _assert_losses_agree(
     runs / "one",
     tmp_path / "run",
     range(21, 25),
     record_property,
-    f"saved by two, gone on as {go_on.__name__[1:]}",
+    f"saved by two, resumed by {go_on.__name__[1:]}",
   )
 
 
+@pytest.mark.extra
 def test_a_signal_to_one_process_stops_both_at_the_same_step(released, data_dir, tmp_path):
   command = _command(
     tmp_path, released, data_dir, num_steps=100_000, save_every=50_000, eval_every=50_000
@@ -163,6 +173,7 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(released, data_dir,
   assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == list(steps)
 
 
+@pytest.mark.extra
 def test_what_stops_the_first_process_stops_both(runs, released, tmp_path):
   """At once, with the same line: nobody waits for a process that has gone."""
   with exclusively(tmp_path):

@@ -2,17 +2,19 @@
 
 import functools
 import importlib
+import json
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from wav2pix_jax import models, train_step
 from wav2pix_jax.common import schema
-from wav2pix_jax.models import layers
+from wav2pix_jax.ops import conv
 from wav2pix_jax.runtime import distributed
-from wav2pix_jax.train_state import build_optimizers, initialise
+from wav2pix_jax.train_state import create_state
 
 KEY = jax.random.key(7)
 
@@ -28,26 +30,27 @@ def _batch(config, size):
   }
 
 
-def _setting(config, axis_name=None):
-  """Initial state, and what a step is built from."""
-  nets = models.build(config, 2, axis_name)
-  optimizers = build_optimizers(config)
-  state = initialise(nets, optimizers, KEY, config)
-  context = {
-    "nets": nets,
-    "optimizers": optimizers,
-    "weights": config.loss,
-    "axis_name": axis_name,
-  }
-  return state, context
+@functools.cache
+def _state(text):
+  config = ConfigDict(json.loads(text))
+  return create_state(config, models.build(config, 2), KEY)
 
 
-def _whole_step(config, context):
-  return functools.partial(train_step.train_step, ema_decay=config.ema_decay, **context)
+@functools.cache
+def _step(function, text):
+  return jax.jit(functools.partial(function, config=ConfigDict(json.loads(text))))
 
 
-def _run(step, state, batch, context):
-  return jax.jit(functools.partial(step, **context))(state, batch, KEY)
+def _setting(config):
+  """Returns the initial state, and the three jitted steps; made once for each config."""
+  text = config.to_json(sort_keys=True)
+  steps = train_step.train_step, train_step.discriminator_step, train_step.generator_step
+  return _state(text), *(_step(function, text) for function in steps)
+
+
+def _at_step(state, step):
+  """The same state as if so many steps were finished."""
+  return state.replace(generator=state.generator.replace(step=jnp.int32(step)))
 
 
 def _equal(a, b):
@@ -55,8 +58,8 @@ def _equal(a, b):
 
 
 def test_a_d_step_leaves_g_untouched_and_learns(config):
-  state, context = _setting(config)
-  after, *_ = _run(train_step.discriminator_step, state, _batch(config, 4), context)
+  state, _, d_step, _ = _setting(config)
+  after, *_ = d_step(state, _batch(config, 4), KEY)
   assert _equal(after.generator.params, state.generator.params)
   assert _equal(after.generator.opt_state, state.generator.opt_state)
   for old, new in zip(
@@ -68,10 +71,9 @@ def test_a_d_step_leaves_g_untouched_and_learns(config):
 
 
 def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
-  state, context = _setting(config)
+  state, _, _, g_step = _setting(config)
   batch = _batch(config, 4)
-  step = functools.partial(train_step.generator_step, drawn_before=batch[schema.FACE])
-  after, _ = _run(step, state, batch, context)
+  after, _ = g_step(state, batch, KEY, batch[schema.FACE])
   assert _equal(after.discriminator.params, state.discriminator.params)
   assert _equal(after.discriminator.opt_state, state.discriminator.opt_state)
   assert set(after.generator.params) == {"encoder", "classifier", "upsampler"}
@@ -81,42 +83,48 @@ def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
 
 def test_d_minimises_what_it_says(config):
   """Thirty D steps against a fixed G bring D's loss down; the same for G."""
-  state, context = _setting(config)
-  batch = _batch(config, 8)
-  d_step = jax.jit(lambda s: train_step.discriminator_step(s, batch, KEY, **context))
-  fake = batch[schema.MISMATCHED_FACE]
-  g_step = jax.jit(lambda s: train_step.generator_step(s, batch, KEY, fake, **context))
-  for step, loss in ((d_step, "d_loss/total"), (g_step, "g_loss/total")):
-    player, losses = state, []
+  state, _, d_step, g_step = _setting(config)
+  batch = _batch(config, 4)
+  halves = (d_step, (), "d_loss/total"), (g_step, (batch[schema.FACE],), "g_loss/total")
+  for step, more, loss in halves:
+    after, losses = state, []
     for _ in range(30):
-      player, metrics, *_ = step(player)
+      after, metrics, *_ = step(after, batch, KEY, *more)
       losses.append(metrics[loss])
     assert losses[-1] < 0.99 * losses[0]
 
 
 def test_two_generator_passes_with_different_dropout(config, monkeypatch):
   """Within a step the masks differ, and they differ from the next step's."""
-  keys, draw = [], train_step._draw
-  monkeypatch.setattr(train_step, "_draw", lambda *args: keys.append(args[-1]) or draw(*args))
-  state, context = _setting(config)
+  keys, generate = [], train_step._generate
+  monkeypatch.setattr(
+    train_step, "_generate", lambda *args: keys.append(args[-1]) or generate(*args)
+  )
+  state, *_ = _setting(config)
   batch = _batch(config, 4)
 
   @jax.jit
   def used_keys(state):
     keys.clear()
-    _whole_step(config, context)(state, batch, KEY)
+    train_step.train_step(state, batch, KEY, config=config)
     return [jax.random.key_data(key) for key in keys]
 
-  first, second = used_keys(state), used_keys(state.replace(step=state.step + 1))
+  first, second = used_keys(state), used_keys(_at_step(state, 1))
   assert len({np.asarray(key).tobytes() for key in [*first, *second]}) == 4
-  fakes = [draw(context["nets"], state.generator, batch, KEY)[0][0] for _ in range(2)]
-  assert np.array_equal(*fakes)  # the key is all that a drawing depends on
+
+
+def test_generated_faces_depend_on_state_speech_and_key_alone(config):
+  state, _, d_step, _ = _setting(config)
+  batch = _batch(config, 4)
+  faces = [d_step(state, batch, key)[2] for key in (KEY, KEY, jax.random.key(8))]
+  assert np.array_equal(faces[0], faces[1])
+  assert not np.array_equal(faces[0], faces[2])
 
 
 def test_stored_kernels_stay_unnormalised(config):
   """A D step moves kernels by Adam's step and nothing else, though sigma is far from 1."""
-  state, context = _setting(config)
-  after, *_ = _run(train_step.discriminator_step, state, _batch(config, 4), context)
+  state, _, d_step, _ = _setting(config)
+  after, *_ = d_step(state, _batch(config, 4), KEY)
   for old, new in zip(
     jax.tree.leaves(state.discriminator.params),
     jax.tree.leaves(after.discriminator.params),
@@ -130,8 +138,8 @@ def test_power_iterations_per_pass(config):
   moved = {}
   for batched in (True, False):
     config.model.discriminator_batched_passes = batched
-    state, context = _setting(config)
-    after, *_ = _run(train_step.discriminator_step, state, _batch(config, 4), context)
+    state, _, d_step, _ = _setting(config)
+    after, *_ = d_step(state, _batch(config, 4), KEY)
     u = after.discriminator.stats["spectral"]["down0"]["u"]
     moved[batched] = np.asarray(u)
     kernel = state.discriminator.params["down0"]["kernel"].reshape(-1, u.shape[-1])
@@ -144,15 +152,16 @@ def test_power_iterations_per_pass(config):
 
 def test_batched_passes_give_the_same_scores(config):
   """But for power iterations: from converged vectors the losses agree."""
-  state, context = _setting(config)
+  state, *_ = _setting(config)
   batch = _batch(config, 4)
   embedding = np.random.default_rng(1).standard_normal((4, config.model.embedding)).astype("f4")
-  player = state.discriminator
+  discriminator = state.discriminator
   groups = [batch[schema.FACE], batch[schema.MISMATCHED_FACE]]
+  judge = jax.jit(lambda discriminator: train_step._judge(discriminator, groups, embedding, config))
   for _ in range(100):
-    judged, player = train_step._judge(context["nets"], player, groups, embedding)
+    judged, discriminator = judge(discriminator)
   config.model.discriminator_batched_passes = False
-  separate, _ = train_step._judge(models.build(config, 2), player, groups, embedding)
+  separate, _ = train_step._judge(discriminator, groups, embedding, config)
   for (a, fa), (b, fb) in zip(judged, separate, strict=True):
     np.testing.assert_allclose(a, b, atol=1e-4)
     np.testing.assert_allclose(fa, fb, atol=1e-4)
@@ -160,7 +169,7 @@ def test_batched_passes_give_the_same_scores(config):
 
 @pytest.mark.parametrize("name", ["base", "release", "paper"])
 def test_every_recipe_steps_and_is_finite(config, name):
-  recipe = importlib.import_module(f"configs.{name}").get_config()
+  recipe = importlib.import_module(f"wav2pix_jax.configs.{name}").get_config()
   for field in ("generator", "classifier", "encoder"):
     norm = f"{field}_batch_norm"
     config.model[norm] = recipe.model[norm]
@@ -168,8 +177,8 @@ def test_every_recipe_steps_and_is_finite(config, name):
   config.model.dropout_embedding = recipe.model.dropout_embedding
   config.model.dropout_layers = recipe.model.dropout_layers
   config.loss = recipe.loss
-  state, context = _setting(config)
-  after, metrics = jax.jit(_whole_step(config, context))(state, _batch(config, 4), KEY)
+  state, step, *_ = _setting(config)
+  after, metrics = step(state, _batch(config, 4), KEY)
   assert int(after.step) == 1
   assert metrics["finite"] == 1
   assert ("d_loss/mismatched" in metrics) == bool(recipe.loss.mismatched)
@@ -177,12 +186,11 @@ def test_every_recipe_steps_and_is_finite(config, name):
 
 def test_bfloat16_is_what_convolutions_compute_in_and_nothing_else(config, monkeypatch):
   """Parameters, statistics, optimizers, losses and metrics stay float32, and near float32's."""
-  monkeypatch.setattr(layers, "_as_matrix_product", lambda: False)
+  monkeypatch.setattr(conv.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
   config.model.dropout, config.loss.energy_score = 0.0, False
   batch, after = _batch(config, 16), {}
   for config.precision in ("float32", "bfloat16"):
-    state, context = _setting(config)
-    step = jax.jit(_whole_step(config, context))
+    state, step, *_ = _setting(config)
     for line in step.lower(state, batch, KEY).as_text().splitlines():
       if "stablehlo.convolution" in line:
         assert ("bf16>" in line) == ("xf32>" not in line) == (config.precision == "bfloat16")
@@ -195,21 +203,20 @@ def test_bfloat16_is_what_convolutions_compute_in_and_nothing_else(config, monke
 
 
 def test_a_nan_is_reported(config):
-  state, context = _setting(config)
+  state, step, *_ = _setting(config)
   batch = _batch(config, 4)
   batch[schema.SPEECH][0, 0] = np.nan
-  _, metrics = jax.jit(_whole_step(config, context))(state, batch, KEY)
+  _, metrics = step(state, batch, KEY)
   assert metrics["finite"] == 0
 
 
 def test_the_average_follows_the_generator(config):
-  """Weights and statistics; soon at the start, slowly later; untouched players without it."""
-  state, context = _setting(config)
+  """Weights and statistics; soon at the start, slowly later; networks learn the same without it."""
+  state, step, *_ = _setting(config)
   batch = _batch(config, 4)
-  after = jax.jit(_whole_step(config, context))(state, batch, KEY)[0]
-  for step, kept in ((0, 0.1), (8, 0.5), (10**6, config.ema_decay)):
-    at = state.replace(step=jnp.int32(step))
-    new, _ = jax.jit(_whole_step(config, context))(at, batch, KEY)
+  after = step(state, batch, KEY)[0]
+  for finished, kept in ((0, 0.1), (8, 0.5), (10**6, config.ema_decay)):
+    new, _ = step(_at_step(state, finished), batch, KEY)
     expected = jax.tree.map(
       lambda old, last, kept=kept: kept * old + (1 - kept) * last,
       state.ema,
@@ -219,13 +226,13 @@ def test_the_average_follows_the_generator(config):
       lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), new.ema, expected
     )
   assert set(after.ema) == {"params", "batch_stats"}
-  assert after.drawing is after.ema
+  assert after.sampling_variables is after.ema
   config.ema_decay = 0.0
-  bare, context = _setting(config)
-  without = jax.jit(_whole_step(config, context))(bare, batch, KEY)[0]
+  bare, step, *_ = _setting(config)
+  without = step(bare, batch, KEY)[0]
   assert without.ema == {}
-  assert without.drawing.keys() == without.generator.variables.keys()
-  assert _equal(without.generator, after.generator)
+  assert without.sampling_variables.keys() == without.generator.variables.keys()
+  assert _equal(without.generator.variables, after.generator.variables)
 
 
 def test_streams_differ_by_name_and_step():
@@ -247,9 +254,9 @@ def test_a_run_compiles_its_step_once(config):
 
   def counted(*args):
     traces.append(1)
-    return _whole_step(config, context)(*args)
+    return train_step.train_step(*args, config=config, axis_name=distributed.AXIS)
 
-  state, context = _setting(config, distributed.AXIS)
+  state = create_state(config, models.build(config, 2, distributed.AXIS), KEY)
   step, batch = distributed.pmapped(counted), _batch(config, 4)
   state = distributed.replicate(state)
   for _ in range(3):

@@ -1,0 +1,135 @@
+"""Networks of any size and window, and what single parts of them are for."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from wav2pix_jax import models
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.configs import base, paper, release
+from wav2pix_jax.models.speech_encoder import output_length
+
+RNG = np.random.default_rng(0)
+
+
+def _normal(*shape):
+  return RNG.standard_normal(shape).astype(np.float32)
+
+
+def _shapes(config, batch=2):
+  nets = models.build(config, 10)
+
+  def run(key):
+    speech = jnp.zeros((batch, config.dataset.window_samples))
+    variables = nets.generator.init(key, speech, False, True)
+    faces, embedding, logits = nets.generator.apply(variables, speech, False, True)
+    variables = nets.discriminator.init(key, faces, embedding, False)
+    return faces, embedding, logits, *nets.discriminator.apply(variables, faces, embedding, False)
+
+  return [out.shape for out in jax.eval_shape(run, jax.random.key(0))]
+
+
+@pytest.mark.parametrize("size", [64, 128])
+@pytest.mark.parametrize("window", [4800, 11_200, 16_000, 16_384, 1366])
+@pytest.mark.parametrize("recipe", [base, release, paper])
+def test_shapes(recipe, size, window):
+  config = recipe.get_config()
+  config.image_size, config.dataset.window_samples = size, window
+  channels = 512 if size == 64 else 1024
+  assert _shapes(config) == [(2, size, size, 3), (2, 128), (2, 10), (2,), (2, 4, 4, channels)]
+
+
+def test_lengths():
+  lengths = [16_000]
+  for _ in range(6):
+    lengths.append(output_length(lengths[-1], 1))
+  assert lengths == [16_000, 4000, 1000, 250, 63, 16, 4]
+  assert [output_length(n, 6) for n in (11_200, 4800, 16_384, 1366, 1365)] == [3, 1, 4, 1, 0]
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "words"),
+  [
+    ("image_size", 100, "power of two"),
+    ("dataset.window_samples", 1365, "longer window"),
+    ("precision", "float16", "choose from float32, bfloat16"),
+  ],
+)
+def test_impossible_shapes_are_refused(field, value, words):
+  config = base.get_config()
+  config.update_from_flattened_dict({field: value})
+  with pytest.raises(UserError, match=words):
+    models.build(config, 10)
+
+
+@pytest.mark.slow
+def test_an_untrained_base_generator_draws_with_contrast():
+  """Gray pictures are the release's open complaint: nearly no gain through its layers."""
+  speech = _normal(4, 16_000)
+  std = {}
+  for name, recipe in (("base", base), ("release", release)):
+    recipe = recipe.get_config()
+    recipe.image_size = 64
+    generator = models.build(recipe, 2).generator
+    key = jax.random.key(0)
+    variables = jax.jit(generator.init, static_argnums=(2, 3))(key, speech, False, True)
+    draw = jax.jit(
+      functools.partial(generator.apply, train=True, deterministic=False, mutable=True)
+    )
+    (faces, _, _), _ = draw(variables, speech, rngs={"dropout": key})
+    std[name] = float(faces.std())
+  assert std["base"] > 0.15 > 0.05 > std["release"]
+
+
+@pytest.mark.parametrize("projection", [True, False])
+def test_only_by_projection_does_the_score_say_whether_face_and_speech_match(projection):
+  """Concatenated, another speech moves the score of every face by the same: there is no match."""
+  discriminator = models.Discriminator(
+    widths=(8, 8), spectral_norm=True, last_spectral_norm=True, projection=projection
+  )
+  faces, embeddings = _normal(2, 16, 16, 3), _normal(2, 8)
+  init = jax.jit(discriminator.init, static_argnums=3)
+  variables = init(jax.random.key(0), faces, embeddings, False)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def scores(speech):
+    return discriminator.apply(variables, faces, jnp.stack([embeddings[speech]] * 2), False)[0]
+
+  moved = scores(1) - scores(0)
+  assert abs(moved).min() > 1e-4
+  assert (abs(moved[0] - moved[1]) > 0.01 * abs(moved).max()) == projection
+
+
+def test_dropout_on_the_embedding_varies_the_face():
+  """With no other dropout, two draws differ as much as draws from two embeddings of its kind."""
+  config = base.get_config()
+  config.image_size = 16
+  upsampler = models.build(config, 2).generator.upsampler
+  embedding = _normal(2, config.model.embedding)
+  init = jax.jit(upsampler.init, static_argnums=(2, 3))
+  variables = init(jax.random.key(0), embedding, False, True)
+
+  def draw(deterministic):
+    apply = jax.jit(functools.partial(upsampler.apply, train=False, deterministic=deterministic))
+    keys = [jax.random.key(i) for i in range(2)]
+    return [apply(variables, embedding, rngs={"dropout": key}) for key in keys]
+
+  between_people = np.abs(np.subtract(*draw(True)[0])).mean()
+  assert np.array_equal(*draw(True))
+  assert np.abs(np.subtract(*draw(False))).mean() > 0.5 * between_people
+
+
+def test_a_normalised_embedding_has_root_mean_square_one():
+  config = base.get_config()
+  speech = _normal(3, 16_000)
+  for normalised in (True, False):
+    config.model.normalise_embedding = normalised
+    encoder = models.build(config, 2).generator.encoder
+    variables = jax.jit(encoder.init, static_argnums=2)(jax.random.key(0), speech, True)
+    apply = jax.jit(functools.partial(encoder.apply, train=True, mutable=["batch_stats"]))
+    embedding, _ = apply(variables, speech)
+    size = np.sqrt(np.square(embedding).mean(-1))
+    assert np.allclose(size, 1, atol=1e-3) if normalised else (size < 0.1).all()

@@ -1,0 +1,28 @@
+"""What a dry run says of a config."""
+
+import re
+
+import conftest
+
+
+def test_a_dry_run_says_what_it_costs_and_touches_nothing(tmp_path):
+  """The figures that can be known by hand; no source, no data folder, no workdir."""
+  said = conftest.main(
+    "--config=youtubers",
+    "--dry_run",
+    *(f"--config.{name}={value}" for name, value in conftest.TINY.items()),
+    "--config.dataset.source=/nowhere",
+    f"--config.dataset.data_dir={tmp_path / 'data'}",
+    f"--workdir={tmp_path / 'run'}",
+  ).stdout
+  assert re.search(r"encoder/conv0 +float32\[4, 4000, 4\] +64\n", said)
+  assert re.search(r"upsampler/rgb +float32\[4, 16, 16, 3\] +384\n", said)
+  assert re.search(r"score +float32\[4, 1, 1, 1\] +256\n", said)
+  assert "generator: 8,402 parameters" in said
+  assert "discriminator: 2,816 parameters" in said
+  assert "batch: speech float32[4, 16000]" in said
+  assert "devices: 2 (cpu), 4 faces each" in said
+  assert re.search(r"a step: \d+ GFLOP", said)
+  assert re.search(r"memory of a device: \d+ MiB", said)
+  assert "an epoch of clean (about 986 records): 123.2 steps" in said
+  assert not list(tmp_path.iterdir())
