@@ -191,9 +191,6 @@ def run(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> list[str]:
   """Sets the flags and loads the config; reports errors in them in one line."""
-  if {"--help", "-help", "-h"} & set(argv[1:]):  # absl's own lists the flags of the main script
-    print(f"{__doc__}\n{FLAGS.module_help(FLAGS.find_module_defining_flag('mode'))}")
-    sys.exit()
   argv = [_with_shipped_config(argument) for argument in argv]
   sys.argv[:] = argv  # config_flags reads overrides from there
   try:
@@ -204,13 +201,13 @@ def parse(argv: list[str]) -> list[str]:
     _leave(f"{' '.join(str(error).split())}; see --help.")
   except Exception as error:  # noqa: BLE001, a config file may raise anything
     message = str(error.args[0] if error.args else error).strip() or type(error).__name__
-    if unknown := re.match(r"['\"]+(\w+)['\"]+(.*)", message, re.DOTALL):  # from a locked config
-      hint = " ".join(unknown[2].split())
-      _leave(f"no config field {unknown[1]!r}; configs/base.py has all fields. {hint}".rstrip())
+    place, unknown = _place(error), re.match(r"['\"]+(\w+)['\"]+", message)
+    if unknown and not place:  # an override of a locked config
+      _leave(f"no config field {unknown[1]!r}; configs/base.py has all fields.")
     last = message.splitlines()[-1].strip()
     if len(last) > 240:  # it has all fields in it
       last = f"{last[:120]} ... {last[-80:]}"
-    _leave(f"--config cannot be loaded ({_place(error)}{type(error).__name__}: {last}).")
+    _leave(f"--config cannot be loaded ({place}{type(error).__name__}: {last}).")
 
 
 def _with_shipped_config(argument: str) -> str:
