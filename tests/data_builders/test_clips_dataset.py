@@ -82,7 +82,7 @@ def test_records_are_the_clips_and_splits_share_no_video(config, folder):
   assert len(units) == len(PEOPLE) * VIDEOS
   assert registry.size(config.dataset) == (3, len(records[schema.TRAIN]))
   loaded = data.load(builder, schema.TRAIN, 16)
-  batch = next(data.train_batches(loaded, config, 8))
+  batch = next(data.Feed(loaded, config).batches(8))
   assert batch[schema.FACE].shape == (8, 16, 16, 3)
   assert data.held_out_split(builder) == schema.VALIDATION
 

@@ -273,6 +273,7 @@ def _classes(page):
   )
 
 
+@pytest.mark.slow
 def test_review_accept_reject_undo_reload_export_apply(browser, folder, tmp_path):
   assert main(["curate", f"--clips={folder}", STRICT, "--review"]) == 0
   every = _ids(folder / "manifest.jsonl")
@@ -319,6 +320,7 @@ def test_review_accept_reject_undo_reload_export_apply(browser, folder, tmp_path
   assert _classes(other)[:4] == ["reject chosen", "accept", "beyond", ""]
 
 
+@pytest.mark.extra
 def test_ten_thousand_clips_have_few_nodes_and_scroll(browser, tmp_path, made, record_property):
   folder = _folder(tmp_path, made, 640)
   clips = manifest.read(folder / manifest.MANIFEST)

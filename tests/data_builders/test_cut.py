@@ -48,6 +48,7 @@ def _check(out, shown, said, late=0.0, who=0, earlier=0.0):
   return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", films.RATES)
 @pytest.mark.parametrize("late", [0.0, 0.5])
 def test_every_cut_is_within_a_millisecond_of_the_truth(tmp_path, rate, late):
@@ -307,6 +308,7 @@ def _same(one, other):
   assert not failed
 
 
+@pytest.mark.extra
 def test_killed_and_run_again_is_as_never_killed(tmp_path):
   raw = tmp_path / "raw"
   for who in range(6):
@@ -346,6 +348,7 @@ def test_videos_one_folder_deeper_are_one_source(tmp_path):
   assert {clip.source for clip in read} == {"id10001/2NaXk"}
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize("flags", [[], ["--direct_running_mode=multi_processing"]], ids=len)
 def test_beam_makes_the_same(tmp_path, flags):
   pytest.importorskip("apache_beam", reason="Apache Beam is not installed; it is the extra beam")

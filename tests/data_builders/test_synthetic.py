@@ -11,7 +11,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import ROOT, run, training_command
+from conftest import ROOT, training_flags
+from conftest import main as command_line
 from scipy import signal as filters
 
 from data_builders import registry
@@ -188,6 +189,7 @@ def test_poses_at_any_times_are_of_one_movement():
   assert all(0 <= pose.opening <= 1 and 0 <= pose.blink <= 1 for pose in often)
 
 
+@pytest.mark.slow
 def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
   dataset = _synthetic(tmp_path)
   builder = data.prepare(dataset)
@@ -213,6 +215,7 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_the_unseen_are_not_learned_and_come_last(tmp_path):
   dataset = _synthetic(tmp_path, unseen=("carla", "ana"), identities=6, clips_per_identity=3)
   builder = data.prepare(dataset)
@@ -253,6 +256,7 @@ def test_what_cannot_be_is_refused(tmp_path, fields, said):
   assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.extra
 def test_killed_while_it_writes_and_started_again(tmp_path):
   code = (
     "from configs import base; from wav2pix_jax import data; d = base.get_config().dataset\n"
@@ -293,6 +297,7 @@ def test_frame_times(rate):
     assert np.allclose(np.diff(times), 1 / float(Fraction(rate)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", ["24000/1001", "variable"])
 def test_a_video_says_what_its_truth_says(tmp_path, rate):
   person = identity.TEN[7]
@@ -332,6 +337,7 @@ def test_a_video_that_fails_leaves_nothing(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_command_writes_videos_and_goes_on_where_it_was_stopped(tmp_path, capsys):
   command = [f"--out={tmp_path}", "--identities=2", "--videos=1", "--seconds=1", "--fps=10"]
   assert main(command) == 0
@@ -374,34 +380,25 @@ def test_a_file_in_the_folders_place_is_one_line(tmp_path, capsys):
   assert "cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_on_synthetic_speakers_needs_no_data(tmp_path):
-  command = training_command(
-    tmp_path / "run",
-    "",
-    tmp_path / "data",
-    **{
-      "dataset.synthetic.identities": 3,
-      "dataset.unseen": "('carla',)",
-      "dataset.synthetic.clips_per_identity": 10,
-      "dataset.synthetic.face_pixels": 32,
-      "eval_every": 6,
-    },
-  )
-  command[2] = "--config=configs/demo.py"
-  done = run(command)
-  assert done.returncode == 0, done.stderr
-  assert "16 records to train on, 2 of validation to look at: ana, bea." in done.stdout
+  fields = {
+    "dataset.synthetic.identities": 3,
+    "dataset.unseen": "('carla',)",
+    "dataset.synthetic.clips_per_identity": 10,
+    "dataset.synthetic.face_pixels": 32,
+    "eval_every": 6,
+  }
+  _, *flags = training_flags(tmp_path / "run", "", tmp_path / "data", **fields)
+  done = command_line("--config=demo", *flags)
+  assert "16 records to train on, 2 of validation to evaluate: ana, bea." in done.stdout
   assert "show the right person" in done.stdout
   shown = done.stdout.strip().splitlines()[-1].split()
   assert shown[1:3] == ["main.py", "--mode=sample"]
-  sampled = run([sys.executable, *shown[1:], f"--out={tmp_path / 'faces'}"])
-  assert sampled.returncode == 0, sampled.stderr
+  command_line(*shown[2:], f"--out={tmp_path / 'faces'}")
   assert len(list((tmp_path / "faces").glob("*.png"))) > 0
-
   for split, who in (("unseen", {"carla"}), ("test", {"ana", "bea"})):
-    evaluating = ["--mode=evaluate", f"--workdir={tmp_path / 'run'}", f"--split={split}"]
-    evaluated = run([sys.executable, "main.py", *evaluating])
-    assert evaluated.returncode == 0, evaluated.stderr
+    command_line("--mode=evaluate", f"--workdir={tmp_path / 'run'}", f"--split={split}")
     part = json.loads((tmp_path / "run" / "metrics.json").read_text())[split]
     assert ("identity_accuracy" in part["missing"]) == (split == "unseen")
     gender = part["rows"]["gender"]

@@ -10,12 +10,12 @@ import sys
 import tarfile
 import threading
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import small_release
 import tensorflow_datasets as tfds
+from conftest import ROOT
 from PIL import Image
 from tensorflow_datasets.core.download.checksums import load_url_infos
 
@@ -66,6 +66,7 @@ def test_faces_leave_in_rgb_as_jpeg_95_444(released, clean):
   assert np.abs(error).mean() < 2
 
 
+@pytest.mark.slow
 def test_clean_has_each_face_once_with_true_speech_around_it(released, clean):
   records = [r for split in ("train", "validation", "test") for r in _records(clean, split)]
   faces = {(c.video, c.clip) for c in released.cuts.values()}
@@ -103,6 +104,7 @@ def test_clean_recovers_all_that_was_published_of_a_clip(released, clean):
       assert len(record["speech"]) >= np.diff(edges).max() - record["instant_error"]
 
 
+@pytest.mark.slow
 def test_clean_splits_share_no_sample_and_groups_are_recordings(released, clean):
   videos = collections.defaultdict(set)
   units = collections.defaultdict(set)
@@ -137,6 +139,7 @@ def _archive(kind, folder, path):
   return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "name"), [("zip", "a.zip"), ("xz", "a.tar.xz")])
 def test_archives_give_what_the_folder_gives(kind, name, released, clean, config, tmp_path):
   config.dataset.source = str(_archive(kind, released.folder, tmp_path / name))
@@ -153,6 +156,7 @@ def test_other_content_is_another_dataset(config, tmp_path):
   assert len(names) == 2
 
 
+@pytest.mark.slow
 def test_download_records_the_checksum(released, tmp_path, monkeypatch):
   """The release's archive over HTTP, from loopback; later a changed archive is refused."""
   archive = _archive("zip", released.folder, tmp_path / "release.zip")
@@ -210,17 +214,17 @@ def test_bad_sources_are_named_and_leave_nothing(tmp_path):
   assert not list((tmp_path / "data").rglob("*.array_record*"))
 
 
+@pytest.mark.slow
 def test_no_tensorflow(released, tmp_path):
   shutil.copytree(released.folder, tmp_path / "r")
   code = (
-    "import sys; from configs import youtubers; from wav2pix_jax.data import data\n"
+    "import sys; from configs import youtubers; from wav2pix_jax import data\n"
     "c = youtubers.get_config()\n"
     f"c.dataset.source = {str(tmp_path / 'r')!r}; c.dataset.data_dir = {str(tmp_path / 'd')!r}\n"
-    "b = data.prepare(c.dataset); next(data.train_batches(data.load(b, 'train', 16), c, 4))\n"
+    "b = data.prepare(c.dataset); next(data.Feed(data.load(b, 'train', 16), c).batches(4))\n"
     "assert 'tensorflow' not in sys.modules"
   )
-  root = Path(__file__).parent.parent
-  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=root)
+  subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
 
 
 @pytest.mark.parametrize("videos", [1, 2])

@@ -13,16 +13,15 @@ import parity_formula
 import pytest
 import safetensors.numpy
 
-from wav2pix_jax import models, sample, sampler, train
+from wav2pix_jax import models, sample, train
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.configs import release as release_config
-from wav2pix_jax.configs import youtubers as youtubers_config
 from wav2pix_jax.runtime import checkpoint, run_config
-from wav2pix_jax.train_state import build_optimizers, initialise
+from wav2pix_jax.train_state import create_state
 from wav2pix_jax.weights import pytorch_names, tensor_files
-from wav2pix_jax.weights.export import export
-from wav2pix_jax.weights.import_weights import import_release
+from wav2pix_jax.weights.export import export, export_sampler
+from wav2pix_jax.weights.import_weights import import_weights
 
 SPEECH = np.random.default_rng(0).standard_normal((3, 16_000)).astype("f4")
 SEEDS = np.arange(3, dtype="u4")
@@ -41,7 +40,7 @@ def _small_release(config, identities=10):
   rng = np.random.default_rng(0)
   state = jax.tree.map(
     lambda leaf: rng.uniform(0, 0.1, leaf.shape).astype("f4"),
-    jax.eval_shape(lambda: initialise(nets, build_optimizers(config), jax.random.key(0), config)),
+    jax.eval_shape(lambda: create_state(config, nets, jax.random.key(0))),
   )
   return pytorch_names.state_dicts(nets, state.generator.variables, state.discriminator.variables)
 
@@ -55,16 +54,10 @@ def small_config(released, data_dir):
   return config
 
 
-@pytest.fixture(scope="module")
-def base_run(released, data_dir, tmp_path_factory):
+@pytest.fixture
+def base_run(trained):
   """A workdir with averaged weights that differ from the last."""
-  config = youtubers_config.get_config()
-  config.update_from_flattened_dict(conftest.TINY)
-  config.num_steps = config.eval_every = config.save_every = 3
-  config.dataset.source, config.dataset.data_dir = str(released.folder), str(data_dir)
-  workdir = tmp_path_factory.mktemp("base")
-  train.train(config, workdir)
-  return workdir
+  return trained[0]
 
 
 def _save_npz(path, tensors):
@@ -89,15 +82,15 @@ def test_a_published_checkpoint_is_imported_and_exported_unchanged(
   paths = [tmp_path / f"{name}.{ending}" for name in "gd"]
   for path, tensors in zip(paths, published, strict=True):
     save(path, {name: np.ascontiguousarray(x) for name, x in tensors.items()})
-  import_release(*paths, tmp_path / "run", release_config.get_config())
+  import_weights(*paths, tmp_path / "run", release_config.get_config())
   run = checkpoint.load(tmp_path / "run")
-  assert run.identities == [str(i) for i in range(10)]
+  assert run.speakers == [str(i) for i in range(10)]
   assert (run.config.image_size, run.config.dataset.window_samples) == (64, 16_000)
-  assert int(run.state.step) == 0
+  assert run.step == 0
   for moment in jax.tree.leaves(run.state.generator.opt_state):
     assert not np.any(moment)  # fresh
   out = pytorch_names.state_dicts(
-    run.nets, run.state.generator.variables, run.state.discriminator.variables
+    run.networks, run.state.generator.variables, run.state.discriminator.variables
   )
   for theirs, ours in zip(published, out, strict=True):
     assert theirs.keys() == ours.keys()
@@ -123,7 +116,7 @@ def test_pth_never_unpickles_more_than_tensors(published, tmp_path, monkeypatch)
     raise pickle.UnpicklingError("Weights only load failed: pass weights_only=False")
 
   monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=refuse))
-  with pytest.raises(UserError, match="holds more than tensors"):
+  with pytest.raises(UserError, match="contains more than tensors"):
     tensor_files.read(tmp_path / "g.pth")
   monkeypatch.setitem(sys.modules, "torch", None)
   with pytest.raises(UserError, match="PyTorch is needed"):
@@ -133,7 +126,7 @@ def test_pth_never_unpickles_more_than_tensors(published, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
   ("name", "content", "words"),
   [
-    ("g.bin", b"", "the ending says not"),
+    ("g.bin", b"", "unsupported file extension"),
     ("g.npz", b"PK nothing", "cannot be read"),
     ("g.safetensors", b"\xff" * 20, "cannot be read"),
     ("missing.npz", None, "no such file"),
@@ -177,37 +170,39 @@ def test_networks_of_two_sizes_do_not_go_together(published, tmp_path):
   np.savez(tmp_path / "g.npz", **large)
   np.savez(tmp_path / "d.npz", **published[1])
   with pytest.raises(UserError, match="the discriminator's checkpoint lacks"):
-    import_release(
+    import_weights(
       tmp_path / "g.npz", tmp_path / "d.npz", tmp_path / "run", release_config.get_config()
     )
   assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_an_imported_workdir_samples_and_trains_on(small_config, tmp_path, capsys):
   paths = [tmp_path / "g.npz", tmp_path / "d.npz"]
   for path, tensors in zip(paths, _small_release(small_config), strict=True):
     np.savez(path, **tensors)
   workdir = tmp_path / "run"
-  import_release(*paths, workdir, release_config.get_config())
+  import_weights(*paths, workdir, release_config.get_config())
   audio.write_wav(tmp_path / "a.wav", (SPEECH[0] * 5000).astype(np.int16))
   sample.sample(workdir, tmp_path / "a.wav", 1, 0, tmp_path / "faces")
   assert (tmp_path / "faces" / "a_grid.png").exists()
   train.train(small_config, workdir)
-  assert "Going on from step 0" in capsys.readouterr().out
+  assert "Resuming from step 0" in capsys.readouterr().out
   run = checkpoint.load(workdir)
-  assert int(run.state.step) == 2
-  assert run.identities == ["ada", "bo", *map(str, range(2, 10))]
-  with pytest.raises(UserError, match="holds a run already"):
-    import_release(*paths, workdir, release_config.get_config())
+  assert run.step == 2
+  assert run.speakers == ["ada", "bo", *map(str, range(2, 10))]
+  with pytest.raises(UserError, match="contains a run already"):
+    import_weights(*paths, workdir, release_config.get_config())
 
 
+@pytest.mark.slow
 def test_an_export_is_imported_with_its_config_and_names(base_run, tmp_path):
   """Of any networks, not only the release's; what is drawn with stays."""
   export(base_run, tmp_path / "out")
   files = [tmp_path / "out" / f"{name}.safetensors" for name in ("generator", "discriminator")]
-  import_release(*files, tmp_path / "again", release_config.get_config())
+  import_weights(*files, tmp_path / "again", release_config.get_config())
   before, after = checkpoint.load(base_run), checkpoint.load(tmp_path / "again")
-  assert after.identities == before.identities
+  assert after.speakers == before.speakers
   assert run_config.as_dict(after.config) == run_config.as_dict(before.config)
   assert not np.array_equal(
     before.state.ema["params"]["upsampler"]["rgb"]["kernel"],
@@ -237,6 +232,7 @@ assert not foreign, foreign
 """
 
 
+@pytest.mark.slow
 def test_the_artefact_draws_the_same_faces_without_this_package(base_run, tmp_path):
   export(base_run, tmp_path / "out")
   np.savez(tmp_path / "in.npz", speech=SPEECH, seeds=SEEDS)
@@ -245,15 +241,14 @@ def test_the_artefact_draws_the_same_faces_without_this_package(base_run, tmp_pa
   subprocess.run([sys.executable, "-I", "-c", FRESH, *arguments], cwd=tmp_path, check=True)
   drawn = np.load(tmp_path / "faces.npz")
   run = checkpoint.load(base_run)
-  conditioned = audio.condition(SPEECH, run.config.dataset.audio_steps)
-  keys = [jax.random.key(seed) for seed in SEEDS]
-  expected, _ = sampler.drawer(run.nets.generator)(run.state.drawing, conditioned, keys)
+  expected, _ = run.sampler.sample(SPEECH, jax.vmap(jax.random.key)(SEEDS))
   for faces in drawn.values():
     assert faces.dtype == np.uint8
     assert np.abs(faces.astype(int) - expected).max() <= 1
   assert len({face.tobytes() for face in expected}) == 3
 
 
+@pytest.mark.slow
 def test_the_text_beside_exported_tensors(base_run, tmp_path):
   export(base_run, tmp_path)
   _, text = tensor_files.read(tmp_path / "generator.safetensors")
@@ -267,8 +262,8 @@ def test_a_config_of_another_version_is_named(published, tmp_path, text):
   paths = [tmp_path / f"{name}.safetensors" for name in "gd"]
   for path, tensors in zip(paths, published, strict=True):
     path.write_bytes(tensor_files.safetensors_bytes(tensors, {"wav2pix_jax": text}))
-  with pytest.raises(UserError, match="none of this version") as error:
-    import_release(*paths, tmp_path / "run", release_config.get_config())
+  with pytest.raises(UserError, match="not one of this version") as error:
+    import_weights(*paths, tmp_path / "run", release_config.get_config())
   assert "\n" not in str(error.value)
   assert not (tmp_path / "run").exists()
 
@@ -279,3 +274,15 @@ def test_the_window_is_read_off_the_encoder(small_config, window):
   fields = pytorch_names.config_fields(*_small_release(small_config))
   assert fields["dataset.window_samples"] == window
   assert fields["image_size"] == 16
+
+
+@pytest.mark.slow
+def test_what_is_exported_has_convolutions_for_accelerators_and_none_for_cpus(trained):
+  """Though it is traced on a CPU, once for all platforms."""
+  run = checkpoint.load(trained[0])
+  counts = {}
+  for platform in ("cpu", "cuda", "tpu"):
+    text = str(export_sampler(run, (platform,)).mlir_module())
+    counts[platform] = text.count("stablehlo.convolution")
+  layers = len(run.config.model.encoder_widths) + 2  # strided ones of the upsampler: to 8, 16 px
+  assert counts == {"cpu": 0, "cuda": layers, "tpu": layers}
