@@ -258,6 +258,9 @@ def _leave(line: str, status: int = 2, what: str = "error") -> NoReturn:
 
 def main() -> None:
   """The command `wav2pix`."""
+  here = FLAGS.find_module_defining_flag("mode")
+  for flag in FLAGS.get_flags_for_module(here):  # --help lists the flags of the main script alone
+    FLAGS.register_key_flag_for_module(sys.argv[0], flag)
   app.run(run, flags_parser=parse)
 
 
