@@ -1,5 +1,6 @@
 """What the benchmarks compare is the same, and what they count is there."""
 
+import functools
 import math
 import re
 
@@ -10,36 +11,37 @@ import pytest
 from benchmarks import flops, scaling, train_step, turns
 from wav2pix_jax import models
 from wav2pix_jax.configs import base, release
-from wav2pix_jax.models import layers
+from wav2pix_jax.ops import conv
 from wav2pix_jax.runtime import distributed
-from wav2pix_jax.train_state import build_optimizers, initialise
-from wav2pix_jax.train_step import step_of
+from wav2pix_jax.train_state import create_state
+from wav2pix_jax.train_step import train_step as one_step
 from wav2pix_jax.weights import pytorch_names as published
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [base, release])
 def test_operations_counted_by_hand_are_those_that_xla_counts(recipe, monkeypatch):
   """But for products with a convolution's padding, which XLA leaves out, and small things."""
-  monkeypatch.setattr(layers, "_as_matrix_product", lambda: False)
+  monkeypatch.setattr(conv.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
   config = recipe.get_config()
   config.image_size = 64
-  nets, optimizers = models.build(config, 10), build_optimizers(config)
-  key = jax.random.key(0)
-  state = jax.eval_shape(lambda: initialise(nets, optimizers, key, config))
+  networks, key = models.build(config, 10), jax.random.key(0)
+  state = jax.eval_shape(lambda: create_state(config, networks, key))
   batch = train_step.batch(64, 32, config.dataset.window_samples)
-  lowered = jax.jit(step_of(config, nets, optimizers)).lower(state, batch, key)
+  lowered = jax.jit(functools.partial(one_step, config=config)).lower(state, batch, key)
   counted = lowered.cost_analysis()["flops"] / 32
   assert 0.85 < counted / flops.train_step(config, 10) < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [base, release])
 def test_bytes_sent_by_formula_are_those_that_devices_add_up(recipe):
   config = recipe.get_config()
   config.image_size = 64
-  nets, optimizers = models.build(config, 10, distributed.AXIS), build_optimizers(config)
-  state = scaling.abstract_state(config)
+  networks = models.build(config, 10, distributed.AXIS)
+  state = distributed.abstract(functools.partial(create_state, config, networks, jax.random.key(0)))
   batch = distributed.shard(train_step.batch(64, 4, config.dataset.window_samples))
-  step = distributed.pmapped(step_of(config, nets, optimizers, distributed.AXIS))
+  step = distributed.pmapped(functools.partial(one_step, config=config, axis_name=distributed.AXIS))
   lowered = step.lower(state, batch, jax.random.key(0)).as_text()
   sums = re.findall(r'"stablehlo.all_reduce".*?}\) : \(tensor<(.*?)f32>\) ->', lowered, re.DOTALL)
   floats = [math.prod(int(n) for n in shape.split("x")[:-1]) for shape in sums if shape]
@@ -50,6 +52,7 @@ def _work():
   return lambda: None
 
 
+@pytest.mark.slow
 def test_sides_take_turns():
   taken = turns.take({"a": _work, "b": _work}, rounds=2)
   assert {side: of.seconds.shape for side, of in taken.items()} == {"a": (2,), "b": (2,)}
@@ -65,15 +68,14 @@ def test_the_peer_in_pytorch_computes_the_same_losses(image_size):
 
   config = release.get_config()
   config.image_size, config.model.dropout = image_size, 0.0
-  nets, optimizers = models.build(config, train_step.IDENTITIES), build_optimizers(config)
-  key = jax.random.key(0)
-  state = initialise(nets, optimizers, key, config)
+  nets, key = models.build(config, train_step.IDENTITIES), jax.random.key(0)
+  state = create_state(config, nets, key)
   trainer = Trainer(image_size, dropout=0.0)
   trainer.load(
     *published.state_dicts(nets, state.generator.variables, state.discriminator.variables)
   )
   batch = train_step.batch(image_size, 4, config.dataset.window_samples)
-  step = jax.jit(step_of(config, nets, optimizers))
+  step = jax.jit(functools.partial(one_step, config=config))
   tensors = trainer.tensors(batch)
   for _ in range(2):  # the second is of what the first has learned
     state, ours = step(state, batch, key)
