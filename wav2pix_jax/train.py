@@ -85,9 +85,14 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   init_key = stream(root_key, "initialise", 0)
   make_state = functools.partial(create_state, config, networks, init_key)
   feed = data.Feed(records, config)
-  step_function = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
+
+  def step_function(state, batch, key_data):
+    key = jax.random.wrap_key_data(key_data)
+    return train_step(state, batch, key, config=config, axis_name=distributed.AXIS)
+
   step_on_devices = distributed.pmapped(feed.into(step_function))
-  constants = distributed.replicate((root_key, feed.resident))
+  # As an array, since pmap of several processes copies keys to the host in every step.
+  constants = distributed.replicate((jax.random.key_data(root_key), feed.resident))
   snapshots = _snapshot_takers(config, networks, builder, speakers, records, held_out, split)
 
   with contextlib.ExitStack() as stack:
