@@ -45,6 +45,7 @@ def _face(pose, scene=NEUTRAL, who=0):
   return head.render(pose, scene, view, np.random.default_rng(0)).astype(float)
 
 
+@pytest.mark.slow
 def test_ten_people_and_then_others():
   assert len({person.name for person in identity.TEN}) == 10
   genders = [person.gender for person in identity.TEN]
@@ -61,6 +62,7 @@ def test_ten_people_and_then_others():
     Head(identity.dataclasses.replace(other, face=face), 20)
 
 
+@pytest.mark.slow
 def test_clips_are_the_same_whoever_makes_them():
   wanted = [(person, number) for person in identity.TEN[:2] for number in range(clips.CHUNK + 1)]
   made = list(clips.make_clips(wanted, SIZE, 0))

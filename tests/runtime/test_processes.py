@@ -194,6 +194,7 @@ def test_processes_with_different_records_are_noticed(monkeypatch):
     assert distributed.same_everywhere("a") == same
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_find_each_other_say_so(tmp_path):
   command = [sys.executable, "main.py", "--config=configs/youtubers.py", f"--workdir={tmp_path}"]
   run = conftest.run([*command, "--distributed"])

@@ -218,6 +218,7 @@ def test_one_run_at_a_time(config, workdir):
   assert run_config.saved_steps(workdir) == [3]
 
 
+@pytest.mark.slow
 def test_data_that_a_killed_process_was_preparing_is_prepared_anew(released, config, tmp_path):
   config.dataset.data_dir = str(tmp_path)
   builder = data.prepare(config.dataset)
