@@ -65,7 +65,7 @@ def test_impossible_shapes_are_refused(field, value, words):
     models.build(config, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_an_untrained_base_generator_draws_with_contrast():
   """Gray pictures are the release's open complaint: nearly no gain through its layers."""
   speech = _normal(4, 16_000)

@@ -38,7 +38,9 @@ def after_one_step(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 4, pytest.param(8, marks=pytest.mark.extra)])
+@pytest.mark.parametrize(
+  "devices", [2, *(pytest.param(devices, marks=pytest.mark.extra) for devices in (4, 8))]
+)
 def test_gradients_statistics_and_updates_equal_those_of_one_device(
   after_one_step, devices, record_property
 ):
