@@ -16,11 +16,9 @@ from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.runtime import checkpoint
 
-VARYING = "seconds_waiting_for_data", "faces_per_second"
-
 
 def _scalars(workdir, step):
-  return {name: x for name, x in kills.scalars(workdir)[step].items() if name not in VARYING}
+  return {name: x for name, x in kills.scalars(workdir)[step].items() if name not in kills.TIMES}
 
 
 @pytest.mark.slow
@@ -43,7 +41,7 @@ def test_training_leaves_what_it_promises(trained):
     *("d_loss/real", "g_loss/softmax", "d_score/fake", "d_score/real", "d_score/mismatched"),
     *("g_loss/between_samples", "g_grad_norm", "d_grad_norm", "g_param_norm", "d_param_norm"),
     *("learning_rate/generator", "learning_rate/discriminator"),
-    *VARYING,
+    *kills.TIMES,
   }
   assert {"held_out/l1", "held_out/classifier_accuracy", "learned/l1"} <= scalars[3].keys()
   (events,) = (workdir / "tensorboard").iterdir()
