@@ -55,11 +55,7 @@ def get_config() -> ConfigDict:
 
 
 def _run(
-  title: str,
-  *flags: str,
-  config: str = "",
-  split: str = "test",
-  noises: tuple[str, ...] = (),
+  title: str, *flags: str, config: str = "", split: str = "test", noises: tuple[str, ...] = ()
 ) -> ConfigDict:
   """Returns a row of the table.
 

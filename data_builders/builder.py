@@ -15,14 +15,11 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
   A dataset is a subclass in a folder of its own, and an entry in `registry.py`. Besides what TFDS
   asks for (`VERSION`, `_split_generators`, `_generate_examples`), a subclass defines the class
   methods `check`, `config` and `size`.
-
-  Attributes:
-    DOWNLOADS: Whether the builder downloads its source where `dataset.source` is empty.
-    HOMEPAGE: The address of the source.
   """
 
+  # Whether the builder downloads its source where `dataset.source` is empty.
   DOWNLOADS: ClassVar[bool] = False
-  HOMEPAGE: ClassVar[str | None] = None
+  HOMEPAGE: ClassVar[str | None] = None  # the address of the source
 
   @classmethod
   def check(cls, dataset: Any, image_size: int | None) -> None:

@@ -32,17 +32,11 @@ COMPARED = "identity_accuracy"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A run with one seed.
+  """A run with one seed."""
 
-  Attributes:
-    name: The run's name.
-    seed: The seed of its training.
-    run: The run's entry in the config.
-  """
-
-  name: str
-  seed: int
-  run: Any
+  name: str  # the run's name
+  seed: int  # the seed of its training
+  run: Any  # the run's entry in the config
 
   def workdir(self, out: Path) -> Path:
     """Returns the run's directory."""

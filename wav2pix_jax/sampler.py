@@ -45,12 +45,7 @@ class Sampler:
     self._variables = variables
 
   def draw(
-    self,
-    speech: np.ndarray,
-    sample_rate: int,
-    num_draws: int = 1,
-    seed: int = 0,
-    name: str = "",
+    self, speech: np.ndarray, sample_rate: int, num_draws: int = 1, seed: int = 0, name: str = ""
   ) -> np.ndarray:
     """Returns faces for each second of a recording, uint8 [windows, num_draws, S, S, 3].
 

@@ -172,11 +172,7 @@ def _snapshot_takers(
 
 
 def _print_overview(
-  state: GanState,
-  records: data.Records,
-  held_out: data.Records,
-  split: str,
-  speakers: list[str],
+  state: GanState, records: data.Records, held_out: data.Records, split: str, speakers: list[str]
 ) -> None:
   """Prints the parameters and the data."""
   params = {"generator": state.generator.params, "discriminator": state.discriminator.params}

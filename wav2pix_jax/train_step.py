@@ -18,12 +18,7 @@ Metrics = dict[str, jax.Array]
 
 
 def train_step(
-  state: GanState,
-  batch: Batch,
-  root_key: jax.Array,
-  *,
-  config: Any,
-  axis_name: str | None = None,
+  state: GanState, batch: Batch, root_key: jax.Array, *, config: Any, axis_name: str | None = None
 ) -> tuple[GanState, Metrics]:
   """One round: D learns from real, generated and mismatched faces, then G answers the new D.
 
@@ -51,12 +46,7 @@ def train_step(
 
 
 def discriminator_step(
-  state: GanState,
-  batch: Batch,
-  key: jax.Array,
-  *,
-  config: Any,
-  axis_name: str | None = None,
+  state: GanState, batch: Batch, key: jax.Array, *, config: Any, axis_name: str | None = None
 ) -> tuple[GanState, Metrics, jax.Array]:
   """The discriminator's half; of the generator only running statistics change (PyTorch release).
 

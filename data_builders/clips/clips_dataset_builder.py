@@ -24,15 +24,11 @@ CLIPS = "clips"
 
 @dataclasses.dataclass(kw_only=True)
 class ClipsConfig(tfds.core.BuilderConfig):
-  """The clips of a dataset.
+  """The clips of a dataset."""
 
-  Attributes:
-    source: The manifest. The media are beside it.
-    unseen: Names of identities that are in no split but `unseen`.
-  """
-
+  # The manifest. The media are beside it.
   source: Path
-  unseen: tuple[str, ...]
+  unseen: tuple[str, ...]  # names of identities that are in no split but `unseen`
 
 
 def config(source: str, unseen: Sequence[str]) -> ClipsConfig:

@@ -25,21 +25,14 @@ LIMITS = AT_LEAST | AT_MOST
 
 @dataclasses.dataclass(frozen=True)
 class Curated:
-  """The result of a curation.
+  """The result of a curation."""
 
-  Attributes:
-    clips: All clips, with the score `distance` if it could be computed.
-    failing: Names of the scores that are beyond their limits, by clip id.
-    decisions: "accept" or "reject" by clip id. Decisions take precedence over limits.
-    unknown: Clip ids in the decisions that are not in the manifest.
-    missing: Reason why there are no distances; empty if there are.
-  """
-
-  clips: list[Clip]
-  failing: dict[str, list[str]]
+  clips: list[Clip]  # all clips, with the score `distance` if it could be computed
+  failing: dict[str, list[str]]  # names of the scores that are beyond their limits, by clip id
+  # "accept" or "reject" by clip id. Decisions take precedence over limits.
   decisions: dict[str, str]
-  unknown: list[str]
-  missing: str
+  unknown: list[str]  # clip ids in the decisions that are not in the manifest
+  missing: str  # reason why there are no distances; empty if there are
 
   @property
   def kept(self) -> list[Clip]:

@@ -21,19 +21,12 @@ SUFFIXES = (
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """A video file.
+  """A video file."""
 
-  Attributes:
-    folder: The folder of all videos.
-    name: Path below `folder`, with `/`: `identity/...`.
-    size: Size in bytes; 0 if it cannot be read.
-    problem: Reason why the video must not be opened; empty if it may.
-  """
-
-  folder: str
-  name: str
-  size: int
-  problem: str = ""
+  folder: str  # the folder of all videos
+  name: str  # path below `folder`, with `/`: `identity/...`
+  size: int  # size in bytes; 0 if it cannot be read
+  problem: str = ""  # reason why the video must not be opened; empty if it may
 
   @property
   def path(self) -> Path:

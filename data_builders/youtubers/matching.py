@@ -19,17 +19,11 @@ NEVER = np.uint64(2**64 - 1)
 
 @dataclasses.dataclass
 class Timeline:
-  """Sound that is recovered from overlapping pieces.
+  """Sound that is recovered from overlapping pieces."""
 
-  Attributes:
-    samples: Samples, int16 [L], 0 where unknown.
-    known: Whether each sample is known, bool [L].
-    pieces: Index of the first sample of each piece, by number of the piece.
-  """
-
-  samples: np.ndarray
-  known: np.ndarray
-  pieces: dict[int, int]
+  samples: np.ndarray  # int16 [L], 0 where unknown
+  known: np.ndarray  # whether each sample is known, bool [L]
+  pieces: dict[int, int]  # index of the first sample of each piece, by number of the piece
 
 
 def lay_out(pieces: Sequence[np.ndarray]) -> tuple[list[Timeline], np.ndarray]:

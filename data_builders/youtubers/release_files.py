@@ -33,21 +33,13 @@ _UNREADABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """A published pair of a face and speech.
+  """A published pair of a face and speech."""
 
-  Attributes:
-    split: The published split, "train" or "test".
-    identity: Name of the identity, from the folder.
-    number: Number of the pair, from the file names.
-    face: The image file, JPEG data with channels in BGR order.
-    speech: Speech, int16 [T], 16 kHz mono.
-  """
-
-  split: str
-  identity: str
-  number: int
-  face: bytes
-  speech: np.ndarray
+  split: str  # the published split, "train" or "test"
+  identity: str  # name of the identity, from the folder
+  number: int  # number of the pair, from the file names
+  face: bytes  # the image file, JPEG data with channels in BGR order
+  speech: np.ndarray  # int16 [T], 16 kHz mono
 
 
 def read_pairs(source: Path) -> list[Pair]:

@@ -30,18 +30,12 @@ CLEAN = "clean"
 
 @dataclasses.dataclass(kw_only=True)
 class YoutubersConfig(tfds.core.BuilderConfig):
-  """The source and variant of the dataset.
+  """The source and variant of the dataset."""
 
-  Attributes:
-    source: A folder, `.zip` or `.tar.*` of the release; empty to download it.
-    leak_free: Whether this is `clean` rather than `released`.
-    identities: Number of identities in the published archive.
-    train_records: Number of training records in the published archive, approximate for `clean`.
-  """
-
-  source: str = ""
-  leak_free: bool = False
-  identities: int = 2
+  source: str = ""  # a folder, `.zip` or `.tar.*` of the release; empty to download it
+  leak_free: bool = False  # whether this is `clean` rather than `released`
+  identities: int = 2  # number of identities in the published archive
+  # Number of training records in the published archive, approximate for `clean`.
   train_records: int = 0
 
 

@@ -122,24 +122,15 @@ def held_out_split(builder: PairsBuilder) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-  """A split at one image size, in memory-mapped arrays.
+  """A split at one image size, in memory-mapped arrays."""
 
-  Attributes:
-    faces: uint8 [N, S, S, 3].
-    speech: The speech of all records end to end, int16.
-    stops: Where in `speech` each record ends, int64 [N].
-    identity: Labels, int32 [N].
-    instant: Index into each record's speech at which the face was filmed, int32 [N]; see
-      `schema.py`.
-    digest: 16 hex digits, which change if any of these arrays does.
-  """
-
-  faces: np.ndarray
-  speech: np.ndarray
-  stops: np.ndarray
-  identity: np.ndarray
+  faces: np.ndarray  # uint8 [N, S, S, 3]
+  speech: np.ndarray  # the speech of all records end to end, int16
+  stops: np.ndarray  # where in `speech` each record ends, int64 [N]
+  identity: np.ndarray  # labels, int32 [N]
+  # Index into each record's speech at which the face was filmed, int32 [N]; see `schema.py`.
   instant: np.ndarray
-  digest: str
+  digest: str  # 16 hex digits, which change if any of these arrays does
 
   def __len__(self) -> int:
     return len(self.stops)

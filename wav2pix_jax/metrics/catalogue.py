@@ -220,11 +220,7 @@ def _contrast(context: Context, draws: Sequence[Faces]) -> Measure:
 
 METRICS = [  # in the order of tables
   Metric(
-    "identity_accuracy",
-    "identity accuracy",
-    Kind.SHARE,
-    _right_identity,
-    [Need.KNOWN_IDENTITIES],
+    "identity_accuracy", "identity accuracy", Kind.SHARE, _right_identity, [Need.KNOWN_IDENTITIES]
   ),
   Metric(
     "vgg_face_accuracy",
@@ -247,11 +243,7 @@ METRICS = [  # in the order of tables
   ),
   Metric("landmarks", "landmarks found", Kind.SHARE, _landmarks, [Need.DLIB]),
   Metric(
-    "landmarks_strictly",
-    "landmarks found, strictly",
-    Kind.SHARE,
-    _landmarks_strictly,
-    [Need.DLIB],
+    "landmarks_strictly", "landmarks found, strictly", Kind.SHARE, _landmarks_strictly, [Need.DLIB]
   ),
   Metric(
     "frechet_distance",
@@ -262,12 +254,7 @@ METRICS = [  # in the order of tables
   ),
   Metric("kernel_distance", "kernel distance (0 is best)", Kind.DISTANCE, _kernel_distance),
   Metric(
-    "mouth",
-    "mouth opening, correlation",
-    Kind.CORRELATION,
-    _mouth,
-    [Need.DLIB],
-    _mouth_p_value,
+    "mouth", "mouth opening, correlation", Kind.CORRELATION, _mouth, [Need.DLIB], _mouth_p_value
   ),
   Metric("feature_distance", "feature distance (0 is best)", Kind.DISTANCE, _feature_distance),
   Metric("spread_of_chunks", "diversity between chunks", Kind.RATIO, _diversity_of_chunks),

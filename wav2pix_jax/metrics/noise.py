@@ -17,16 +17,12 @@ HARMONICS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-  """Noise that is added to speech.
+  """Noise that is added to speech."""
 
-  Attributes:
-    kind: "white" noise, "music" (chords, four notes per second), or "babble" of four other voices;
-      "silence" replaces the speech.
-    decibels: Signal-to-noise ratio, from mean squares.
-  """
-
+  # "white" noise, "music" (chords, four notes per second), or "babble" of four other voices;
+  # "silence" replaces the speech.
   kind: str
-  decibels: float
+  decibels: float  # signal-to-noise ratio, from mean squares
 
   def __str__(self) -> str:
     return self.kind if self.kind == "silence" else f"{self.kind} {self.decibels:g} dB"

@@ -22,18 +22,13 @@ DRAWS = 2  # samples of each chunk
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-  """What a run generated from one split's speech.
+  """What a run generated from one split's speech."""
 
-  Attributes:
-    figures: Values by name, `<name of the snapshots>/<metric>`.
-    grid: uint8 [H, W, 3]: bands of real faces, of faces sampled as `--mode=sample` does, and where
-      these come from averaged weights, of faces sampled with the last weights.
-    warnings: What is wrong with the faces, a sentence each.
-  """
-
-  figures: dict[str, float]
+  figures: dict[str, float]  # values by name, `<name of the snapshots>/<metric>`
+  # uint8 [H, W, 3]: bands of real faces, of faces sampled as `--mode=sample` does, and where these
+  # come from averaged weights, of faces sampled with the last weights.
   grid: np.ndarray
-  warnings: list[str]
+  warnings: list[str]  # what is wrong with the faces, a sentence each
 
 
 class SnapshotTaker:

@@ -13,15 +13,10 @@ from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-  """The two networks.
+  """The two networks."""
 
-  Attributes:
-    generator: The generator, with the speech encoder and the auxiliary classifier.
-    discriminator: The spectral-normalised discriminator.
-  """
-
-  generator: Generator
-  discriminator: Discriminator
+  generator: Generator  # the generator, with the speech encoder and the auxiliary classifier
+  discriminator: Discriminator  # the spectral-normalised discriminator
 
 
 # Widths double towards 4x4 up to this one, which the paper has at 128 px. A network for 256 px then

@@ -10,13 +10,9 @@ WIDTHS = (32, 64, 128, 128)  # channels of the first blocks; larger sizes repeat
 
 
 class FaceClassifier(nn.Module):
-  """Strided convolutions with batch norm to 4x4, average pooling, and a linear layer.
+  """Strided convolutions with batch norm to 4x4, average pooling, and a linear layer."""
 
-  Attributes:
-    identities: Number of people.
-  """
-
-  identities: int
+  identities: int  # number of people
 
   @nn.compact
   def __call__(self, faces: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:

@@ -5,15 +5,11 @@ import jax
 
 
 class VggFace(nn.Module):
-  """VGG-16 up to its second fully connected layer.
+  """VGG-16 up to its second fully connected layer."""
 
-  Attributes:
-    widths: Channels of each convolution, by block; a block ends with a pooling.
-    hidden: Widths of both fully connected layers.
-  """
-
+  # Channels of each convolution, by block; a block ends with a pooling.
   widths: tuple[tuple[int, ...], ...]
-  hidden: tuple[int, int]
+  hidden: tuple[int, int]  # widths of both fully connected layers
 
   @nn.compact
   def __call__(self, faces: jax.Array) -> jax.Array:

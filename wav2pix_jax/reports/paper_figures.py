@@ -21,19 +21,12 @@ INCHES = 0.9  # side of a face
 
 @dataclasses.dataclass(frozen=True)
 class Generated:
-  """A run, and faces that it generated.
+  """A run, and faces that it generated."""
 
-  Attributes:
-    workdir: The run's directory.
-    of: The evaluation set with the speech.
-    step: The step of the checkpoint.
-    faces: uint8 [N, S, S, 3].
-  """
-
-  workdir: Path
-  of: EvaluationSet
-  step: int
-  faces: np.ndarray
+  workdir: Path  # the run's directory
+  of: EvaluationSet  # the evaluation set with the speech
+  step: int  # the step of the checkpoint
+  faces: np.ndarray  # uint8 [N, S, S, 3]
 
   @property
   def label(self) -> str:
@@ -64,12 +57,7 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
   for other in others:
     if not _same_speech(first.of, other.of):
       raise UserError(f"--compare={other.workdir}: its {split} speech is not that of {workdir}.")
-  written = [
-    _samples(first),
-    _landmarks(first),
-    _beside_real(first),
-    _side_by_side(runs),
-  ]
+  written = [_samples(first), _landmarks(first), _beside_real(first), _side_by_side(runs)]
   seeds = f"sampling seed {evaluation_set.SEED}, training seed {first.of.config.seed}"
   for number, made in enumerate(written, 3):
     if made is None:

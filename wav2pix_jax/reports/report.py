@@ -17,19 +17,12 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-  """A chunk of speech with its faces.
+  """A chunk of speech with its faces."""
 
-  Attributes:
-    identity: Label of the speaker.
-    speech: int16 [T], 16 kHz.
-    real: The real face, uint8 [S, S, 3].
-    generated: Samples, uint8 [draws, S, S, 3].
-  """
-
-  identity: int
-  speech: np.ndarray
-  real: np.ndarray
-  generated: np.ndarray
+  identity: int  # label of the speaker
+  speech: np.ndarray  # int16 [T], 16 kHz
+  real: np.ndarray  # the real face, uint8 [S, S, 3]
+  generated: np.ndarray  # samples, uint8 [draws, S, S, 3]
 
 
 def page(

@@ -87,9 +87,7 @@ class Checkpoints:
     with self._in_one_line("could not be written", KEPT):
       self._manager.save(
         int(jax.device_get(state.step)),
-        args=ocp.args.Composite(
-          state=ocp.args.StandardSave(distributed.across_processes(state)),
-        ),
+        args=ocp.args.Composite(state=ocp.args.StandardSave(distributed.across_processes(state))),
         metrics=held_out if BEST in held_out else None,
       )
 
@@ -138,19 +136,12 @@ class Checkpoints:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A checkpoint of a run, with what is needed to use it.
+  """A checkpoint of a run, with what is needed to use it."""
 
-  Attributes:
-    config: The run's config.
-    speakers: The names of the labels.
-    networks: The networks, built for one device.
-    state: The state of the checkpoint.
-  """
-
-  config: ConfigDict
-  speakers: list[str]
-  networks: models.Networks
-  state: GanState
+  config: ConfigDict  # the run's config
+  speakers: list[str]  # the names of the labels
+  networks: models.Networks  # the networks, built for one device
+  state: GanState  # the state of the checkpoint
 
   @property
   def step(self) -> int:

@@ -172,15 +172,10 @@ def state_dicts(
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """The order of a tensor's axes.
+  """The order of a tensor's axes."""
 
-  Attributes:
-    ours: Converts the release's array to ours.
-    release: Converts our array to the release's.
-  """
-
-  ours: Callable[[np.ndarray], np.ndarray]
-  release: Callable[[np.ndarray], np.ndarray]
+  ours: Callable[[np.ndarray], np.ndarray]  # converts the release's array to ours
+  release: Callable[[np.ndarray], np.ndarray]  # converts our array to the release's
 
 
 AS_IS = Layout(lambda x: x, lambda x: x)
