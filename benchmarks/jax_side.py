@@ -33,13 +33,7 @@ def train(
 ) -> turns.Work:
   """Prepares training without its logs, and returns the work of this many steps.
 
-  Args:
-    config: The config.
-    identities: Number of speakers.
-    step: A function as for `distributed.pmapped`.
-    batches: Batches on the devices.
-    constants: The third argument of `step`.
-    steps: Number of steps.
+  `step` is as for `distributed.pmapped`, with batches on the devices and constants.
   """
   networks = models.build(config, identities, distributed.AXIS)
   state = distributed.replicate(create_state(config, networks, jax.random.key(config.seed)))

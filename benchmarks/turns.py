@@ -164,11 +164,9 @@ def spread(values: np.ndarray) -> list[float]:
 
 
 def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
-  """Prints a table.
+  """Prints a table of rows by name, each with cells by column.
 
-  Args:
-    rows: The rows by name, each with cells by column: a number, a text, None, or what `spread`
-      returns.
+  A cell is a number, a text, None, or what `spread` returns.
   """
   columns = list(dict.fromkeys(column for row in rows.values() for column in row))
   lines = [["", *columns]]

@@ -49,14 +49,11 @@ class Job:
 
 
 def ablate(config: ConfigDict, out: Path) -> None:
-  """Trains and evaluates the runs of a config, and writes `table.md` and `table.json`.
+  """Trains and evaluates the runs of a config, and writes `table.md` and `table.json` into `out`.
 
-  The other runs are compared with the first. Those whose identity accuracy has an interval that
-  overlaps with that of the first are repeated with further seeds, as is the first.
-
-  Args:
-    config: A config like `configs/ablations.py`.
-    out: A directory for the runs and the table; runs that it contains are resumed.
+  The config is like `configs/ablations.py`. Runs that `out` contains are resumed. The other runs
+  are compared with the first. Those whose identity accuracy has an interval that overlaps with that
+  of the first are repeated with further seeds, as is the first.
 
   Raises:
     UserError: A run failed; the message is the run's.

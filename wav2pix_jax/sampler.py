@@ -31,14 +31,7 @@ class Sampler:
   def __init__(
     self, config: Any, speakers: Sequence[str], generator: Generator, variables: dict[str, Any]
   ):
-    """Creates a sampler.
-
-    Args:
-      config: The config of the run.
-      speakers: Names of the speakers, in the order of the labels.
-      generator: The generator.
-      variables: Its variables.
-    """
+    """Creates a sampler of a generator with its variables; see the attributes."""
     self.config = config
     self.speakers = list(speakers)
     self._generator = generator.clone(dtype=jnp.float32)
@@ -72,11 +65,7 @@ class Sampler:
   def name(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns the probability of each speaker in each second, float32 [windows, speakers].
 
-    The probabilities are those of the auxiliary classifier.
-
-    Args:
-      speech: The recording, as in `draw`.
-      sample_rate: Samples per second of the recording.
+    The probabilities are those of the auxiliary classifier; the recording is as in `draw`.
 
     Raises:
       UserError: As in `draw`.
@@ -168,11 +157,8 @@ def _sample_batch(variables, windows, keys, *, generator, audio_steps):
 def sampling_keys(seed: int, name: str, windows: np.ndarray, draws: np.ndarray) -> jax.Array:
   """Returns a key [N] for each sample: of the seed, a name, a window and a draw.
 
-  Args:
-    seed: From 0 to 2**32 - 1.
-    name: Name of the recording or split.
-    windows: Numbers of the windows, int [N].
-    draws: Numbers of the draws, int [N].
+  The seed is from 0 to 2**32 - 1, the name that of the recording or split, and `windows` and
+  `draws` are numbers, int [N].
   """
   root = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
   numbers = jnp.stack([jnp.asarray(windows, jnp.uint32), jnp.asarray(draws, jnp.uint32)], 1)

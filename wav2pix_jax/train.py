@@ -55,13 +55,7 @@ def check(config: ConfigDict) -> None:
 def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState:
   """Trains until `config.num_steps`, resuming from the workdir's latest checkpoint if it has one.
 
-  Args:
-    config: The config.
-    workdir: The run's directory.
-    profile_steps: Number of steps to profile; 0 for none.
-
-  Returns:
-    The final state.
+  `profile_steps` of the steps are profiled. Returns the final state.
 
   Raises:
     UserError: The config cannot be trained, the workdir contains another run or is in use, or a

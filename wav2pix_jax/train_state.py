@@ -65,11 +65,8 @@ def state_from_variables(
 ) -> GanState:
   """Returns the state at step 0 with given variables and new optimizers.
 
-  Args:
-    config: `optimizer` gives learning rates and betas, `ema_decay` whether weights are averaged.
-    networks: The networks.
-    generator: Variables of the generator as flax's `init` or an import returns them.
-    discriminator: Variables of the discriminator.
+  The variables of the networks are as flax's `init` or an import returns them. `config.optimizer`
+  gives learning rates and betas, `config.ema_decay` whether weights are averaged.
   """
   optimizer = config.optimizer
   return GanState(

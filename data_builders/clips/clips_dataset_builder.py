@@ -34,10 +34,9 @@ class ClipsConfig(tfds.core.BuilderConfig):
 def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
   """Returns a config whose name depends on the manifest, as TFDS identifies datasets by name.
 
-  Args:
-    source: A folder that `prepare clips` wrote, or a manifest in it. For a folder, the clips that
-      `prepare curate` kept are used, if there are any.
-    unseen: Names of identities that are in no split but `unseen`.
+  The source is a folder that `prepare clips` wrote, or a manifest in it. For a folder, the clips
+  that `prepare curate` kept are used, if there are any. Unseen identities are in no split but
+  `unseen`.
 
   Raises:
     UserError: The manifest cannot be read.

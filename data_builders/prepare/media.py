@@ -96,14 +96,10 @@ def read(path: Path) -> Contents:
 
 
 def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Picture"]]:
-  """Yields the pictures with these timestamps, in order, as if every picture were decoded.
+  """Yields the pictures with these timestamps in ticks, in order, as if every one were decoded.
 
   In H.264, unreferenced pictures that are not wanted are skipped, as no other picture needs them.
   If wanted pictures are then missing, all are decoded. Those that cannot be decoded are left out.
-
-  Args:
-    path: The file.
-    wanted: Presentation timestamps, in ticks.
 
   Raises:
     UnusableError: The file can no longer be read.

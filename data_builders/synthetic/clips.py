@@ -30,13 +30,9 @@ class SyntheticClip:
 
 
 def make_clip(person: Person, number: int, size: int, seed: int) -> SyntheticClip:
-  """Returns a clip, which depends on the arguments alone.
+  """Returns a clip with a face of `size` pixels, which depends on the arguments alone.
 
-  Args:
-    person: The speaker.
-    number: Number of the clip. Each has its own utterance, room, shirt and light.
-    size: Side S of the face, pixels.
-    seed: Seed of the dataset.
+  Each number of a person has its own utterance, room, shirt and light.
   """
   said, pose, rng = say(person, number, seed)
   scale = size / SIDE * rng.uniform(0.94, 1.06)

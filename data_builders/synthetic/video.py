@@ -28,10 +28,8 @@ VARIABLE = "variable"
 def frame_times(rate: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
   """Returns the presentation time of each frame: float64 [N], seconds, from 0 up to `seconds`.
 
-  Args:
-    rate: Frames per second, such as "25" or "30000/1001", or "variable" for 12 to 40.
-    seconds: Length of the video, seconds.
-    rng: Generator of a variable rate.
+  The rate is in frames per second, such as "25" or "30000/1001", or "variable" for 12 to 40 by
+  `rng`.
 
   Raises:
     ValueError: The rate is not one of these.

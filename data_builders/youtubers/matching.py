@@ -29,13 +29,9 @@ class Timeline:
 def lay_out(pieces: Sequence[np.ndarray]) -> tuple[list[Timeline], np.ndarray]:
   """Returns timelines that contain every piece once, and the pairs of pieces that share sound.
 
-  Args:
-    pieces: Pieces of sound, each int16 [T].
-
-  Returns:
-    The timelines, in order of their lowest piece, and pairs, int64 [M, 2]. Recurring sound such as
-    a jingle can lead to a pair whose relative position contradicts the others. Such a pair still
-    shares sound, but its pieces are not merged.
+  The pieces are int16 [T] each. The timelines are in order of their lowest piece; the pairs are
+  int64 [M, 2]. Recurring sound such as a jingle can lead to a pair whose relative position
+  contradicts the others. Such a pair still shares sound, but its pieces are not merged.
   """
   timelines = {i: Timeline(p.copy(), np.ones(len(p), bool), {i: 0}) for i, p in enumerate(pieces)}
   home = np.arange(len(pieces))  # piece -> the timeline that holds it

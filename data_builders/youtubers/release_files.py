@@ -45,8 +45,7 @@ class Pair:
 def read_pairs(source: Path) -> list[Pair]:
   """Returns all pairs, sorted by split, identity and number. Faces and sounds alone are left out.
 
-  Args:
-    source: A folder, `.zip` or `.tar.*` that contains the release's `dataset/` at any depth.
+  The source is a folder, `.zip` or `.tar.*` that contains the release's `dataset/` at any depth.
 
   Raises:
     UserError: The source cannot be read, has no pairs, or has a sound that is not 16 kHz, mono, 16

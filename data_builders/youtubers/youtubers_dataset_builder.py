@@ -40,13 +40,9 @@ class YoutubersConfig(tfds.core.BuilderConfig):
 
 
 def config(name: str, source: str) -> YoutubersConfig:
-  """Returns a config whose name depends on the content of the source.
+  """Returns the config `RELEASED` or `CLEAN` of a source, "" to download it.
 
-  TFDS identifies datasets by name.
-
-  Args:
-    name: `RELEASED` or `CLEAN`.
-    source: A folder, `.zip` or `.tar.*` of the release; empty to download it.
+  Its name depends on the content of the source, as TFDS identifies datasets by name.
 
   Raises:
     UserError: The source cannot be read.

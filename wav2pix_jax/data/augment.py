@@ -18,11 +18,9 @@ NOISE_BELOW = (5, 40)  # decibels
 
 
 def augment(raw: Batch, dataset: Any) -> Batch:
-  """Returns a raw batch as the networks take it; both are defined in `schema.py`.
+  """Returns a raw batch, or a device's share of it, as the networks take it; see `schema.py`.
 
-  Args:
-    raw: A raw batch, or a device's share of it.
-    dataset: `config.dataset`; `distort`, `flip` and `audio_steps` are read.
+  Of `dataset`, which is `config.dataset`, it reads `distort`, `flip` and `audio_steps`.
   """
   speech: Any = raw[schema.SPEECH]
   if dataset.distort:

@@ -23,13 +23,7 @@ _PASSED_ON = (schema.LENGTH, schema.SEED, schema.MIRRORED, schema.MISMATCHED_MIR
 def gather(records: Records, plan: plans.Plan, window_samples: int) -> dict[str, np.ndarray]:
   """Returns a planned batch with its speech and faces, gathered on the host.
 
-  Args:
-    records: The records.
-    plan: A batch of the plan.
-    window_samples: Samples per window.
-
-  Returns:
-    A raw batch as `schema.py` defines it.
+  It is a raw batch as `schema.py` defines it, with windows of `window_samples` samples.
   """
   chosen = plan[plans.RECORD]
   windows = [
@@ -78,15 +72,9 @@ def arrays(records: Records, window_samples: int) -> dict[str, np.ndarray]:
 def gather_on_device(
   stored: dict[str, jax.Array], plan: dict[str, jax.Array], window_samples: int
 ) -> dict[str, jax.Array]:
-  """Returns a planned batch with its speech and faces, gathered from arrays on the device.
+  """Returns the same as `gather`, from what `arrays` returns, `stored` on the device.
 
-  Args:
-    stored: What `arrays` returns.
-    plan: A batch of the plan, or a device's share of it.
-    window_samples: Samples per window.
-
-  Returns:
-    A raw batch as `schema.py` defines it.
+  `plan` may be a device's share of a batch.
   """
 
   def window(record: jax.Array, start: jax.Array) -> jax.Array:

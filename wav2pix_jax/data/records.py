@@ -148,9 +148,7 @@ class Records:
   def spread(self, count: int, without: np.ndarray | None = None) -> np.ndarray:
     """Returns up to `count` indices spread evenly over the split, in the order of identities.
 
-    Args:
-      count: Largest number of indices.
-      without: Indices not to choose.
+    Indices in `without` are not chosen.
     """
     free = np.setdiff1d(np.arange(len(self)), [] if without is None else without)
     chosen = spread_evenly(free, count)
@@ -170,10 +168,7 @@ class Records:
 def centred_start(length: Any, window_samples: int, instant: Any) -> Any:
   """Returns where a window around an instant starts, moved to lie within the speech if it can.
 
-  Args:
-    length: Samples of speech, int [...].
-    window_samples: Samples of the window.
-    instant: Index into the speech, int [...].
+  `length` and `instant` are the speech's length and an index into it, in samples, int [...].
   """
   return np.clip(instant - window_samples // 2, 0, np.maximum(length - window_samples, 0))
 

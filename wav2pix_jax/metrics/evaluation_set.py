@@ -54,13 +54,7 @@ class EvaluationSet:
 
 
 def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -> EvaluationSet:
-  """Returns the evaluation set of a run.
-
-  Args:
-    workdir: The run's directory.
-    config: The run's config.
-    split: A split of its dataset.
-    added: Noise to add to the speech.
+  """Returns the evaluation set of a run: a split of its dataset, with noise in the speech.
 
   Raises:
     UserError: There is no such split, or the run was trained on another dataset.

@@ -50,13 +50,13 @@ class SnapshotTaker:
     config: ConfigDict,
     speakers: list[str],
   ):
-    """Chooses the chunks.
+    """Chooses `count` chunks, spread evenly over the records of a split.
 
     Args:
       name: The first part of the figures' names.
-      records: The records of the split.
+      records: The records.
       split: The split's name in labels.
-      count: Number of chunks, spread evenly over the records.
+      count: Number of chunks.
       reference: Real training faces.
       classify: The identity classifier.
       generator: The run's generator.
@@ -75,11 +75,9 @@ class SnapshotTaker:
     ]
 
   def __call__(self, variables: dict[str, Any], last: dict[str, Any] | None) -> Snapshot:
-    """Returns a snapshot of a generator.
+    """Returns a snapshot of a generator with the variables that `--mode=sample` would use.
 
-    Args:
-      variables: The generator's variables that `--mode=sample` would use.
-      last: Those of the last step if they differ, else None.
+    `last` are those of the last step if they differ, else None.
     """
     sampler = self._sampler(variables)
     draws = []

@@ -35,8 +35,8 @@ def page(
   """Returns an HTML page that needs no other file and no server.
 
   Args:
-    title: The page's title.
-    about: A line below the title.
+    title: The page's title, above the line `about`.
+    about: That line.
     parts: The content of `metrics.json`, by split and noise.
     names: Names of the identities.
     examples: The examples, in the order in which they are shown for each identity.

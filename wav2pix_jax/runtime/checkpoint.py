@@ -35,11 +35,7 @@ class Checkpoints:
   """
 
   def __init__(self, workdir: Path, read_only: bool = False):
-    """Opens the checkpoints.
-
-    Args:
-      workdir: The run's directory.
-      read_only: Leave the folder unchanged, as another process may be writing to it.
+    """Opens the checkpoints; `read_only` while another process may be writing to the workdir.
 
     Raises:
       UserError: The folder cannot be opened.
@@ -158,9 +154,7 @@ class Run:
 def load(workdir: Path, step: int | None = None) -> Run:
   """Loads a checkpoint of the run in a workdir, which stays unchanged.
 
-  Args:
-    workdir: The run's directory.
-    step: The step of the checkpoint; None for the best, or the latest where none was compared.
+  Without a step it is the best one, or the latest where none was compared.
 
   Raises:
     UserError: There is no run, no checkpoint, or one that cannot be read.

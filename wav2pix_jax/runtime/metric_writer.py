@@ -35,12 +35,7 @@ class TensorBoardWriter:
   """Writes an event file into `<workdir>/tensorboard`."""
 
   def __init__(self, workdir: Path, config: Any, start: int):
-    """Opens a new event file.
-
-    Args:
-      workdir: The run's directory.
-      config: The run's config; not used.
-      start: Steps finished before; TensorBoard discards what was written at later steps.
+    """Opens a new event file; TensorBoard discards what was written at steps after `start`.
 
     Raises:
       UserError: The folder cannot be written.
@@ -78,12 +73,7 @@ class WandbWriter:
   """Writes to Weights & Biases (the extra `wandb`), as its environment variables say."""
 
   def __init__(self, workdir: Path, config: Any, start: int):
-    """Starts a Weights & Biases run with the name of the workdir.
-
-    Args:
-      workdir: The run's directory, which holds Weights & Biases' own files.
-      config: The run's config.
-      start: Steps finished before; not used.
+    """Starts a run with the name of the workdir, which holds Weights & Biases' own files.
 
     Raises:
       UserError: Weights & Biases is not installed, or cannot start.
@@ -132,12 +122,7 @@ def check(config: Any) -> None:
 
 
 def open_writers(workdir: Path, config: Any, start: int) -> list[MetricWriter]:
-  """Returns the writers that `config.metric_writers` names.
-
-  Args:
-    workdir: The run's directory.
-    config: The run's config.
-    start: Steps finished before.
+  """Returns the writers that `config.metric_writers` names, of a run that continues after `start`.
 
   Raises:
     UserError: One of them cannot be opened.

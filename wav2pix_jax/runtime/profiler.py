@@ -22,11 +22,8 @@ def profile(folder: Path, steps: int) -> Iterator[Profile]:
   """Yields a function to call after each step, which profiles `steps` of them after the first 20.
 
   The trace is written into `folder`, also when the run ends earlier. TensorBoard's profile plugin
-  opens the folder, and https://ui.perfetto.dev the file `perfetto_trace.json.gz` in it.
-
-  Args:
-    folder: The directory for the trace.
-    steps: Number of steps; 0 for no profile.
+  opens the folder, and https://ui.perfetto.dev the file `perfetto_trace.json.gz` in it. There is
+  none if `steps` is 0.
   """
   count, running = 0, False
 

@@ -113,11 +113,7 @@ def read(workdir: Path) -> tuple[ConfigDict, list[str]]:
 
 
 def refuse_other_records(workdir: Path, records: dict[str, str]) -> None:
-  """Refuses a dataset that a run has not been trained on.
-
-  Args:
-    workdir: The run's directory.
-    records: Digest of each split that is read now.
+  """Refuses a dataset that a run has not been trained on, by the digest of each split that is read.
 
   Raises:
     UserError: The run has been trained, on other records.

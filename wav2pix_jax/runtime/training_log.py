@@ -25,12 +25,7 @@ class TrainingLog:
   """
 
   def __init__(self, workdir: Path, start: int, config: ConfigDict):
-    """Opens the writers and shows the progress.
-
-    Args:
-      workdir: The run's directory.
-      start: Steps finished before.
-      config: The run's config.
+    """Opens the writers and shows the progress, from step `start` on.
 
     Raises:
       UserError: A writer cannot be opened.
@@ -101,14 +96,9 @@ class TrainingLog:
     grid: np.ndarray,
     warnings: Sequence[str],
   ) -> None:
-    """Writes a snapshot, and its grid as `step_<step>_<name>.png` too.
+    """Writes a snapshot's figures and its grid, uint8 [H, W, 3], and prints warnings.
 
-    Args:
-      step: The step that it was taken after.
-      name: The snapshot's name.
-      figures: Its figures by name.
-      grid: Its grid, uint8 [H, W, 3].
-      warnings: Sentences to print.
+    The grid is written as `step_<step>_<name>.png`, too.
 
     Raises:
       UserError: It cannot be written.

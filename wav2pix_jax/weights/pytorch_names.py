@@ -34,11 +34,8 @@ LISTED = 12  # names that an error shows
 def import_generator(state_dict: StateDict) -> dict[str, Any]:
   """Returns the release's generator as variables of `models.generator.Generator`.
 
-  Args:
-    state_dict: Arrays by the release's names, such as "audio_embedding.disc.0.conv.weight".
-
-  Returns:
-    Collections "params", "batch_stats" and "spectral", float32.
+  From arrays by the release's names, such as "audio_embedding.disc.0.conv.weight", to the
+  collections "params", "batch_stats" and "spectral", float32.
 
   Raises:
     UserError: Tensors are missing, have a wrong shape or are unknown; the message lists them.
@@ -51,11 +48,8 @@ def import_generator(state_dict: StateDict) -> dict[str, Any]:
 def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
   """Returns the release's discriminator as variables of `models.discriminator.Discriminator`.
 
-  Args:
-    state_dict: Arrays by the release's names, such as "netD_1.0.module.weight_bar".
-
-  Returns:
-    Collections "params" and "spectral", float32.
+  From arrays by the release's names, such as "netD_1.0.module.weight_bar", to the collections
+  "params" and "spectral", float32.
 
   Raises:
     UserError: Tensors are missing, have a wrong shape or are unknown; the message lists them.
