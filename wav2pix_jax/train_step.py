@@ -88,13 +88,8 @@ def generator_step(
 ) -> tuple[GanState, Metrics]:
   """The generator's half, with new dropout masks; of D only the power iterations' vectors change.
 
-  Args:
-    state: The state after the discriminator's half.
-    batch: This device's share of a batch.
-    key: The key of the dropout masks.
-    other_faces: Faces [B, S, S, 3] of the same generator and speech, generated with another key.
-    config: The run's config.
-    axis_name: The axis of the devices to average over; None for a single device.
+  It answers `other_faces` [B, S, S, 3], which are of the same generator and speech, generated with
+  another key, as the energy score needs them.
   """
 
   def loss(params):

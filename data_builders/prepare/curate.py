@@ -47,15 +47,10 @@ class Curated:
 def curate(
   folder: Path, limits: Mapping[str, float], decisions_file: Path | None, with_review: bool
 ) -> Curated:
-  """Writes the clips that are kept to `curated.jsonl`, and optionally the review page.
+  """Writes the clips of a folder that are kept to `curated.jsonl`, and optionally the review page.
 
-  The manifest and the media stay as they are.
-
-  Args:
-    folder: The folder of the clips.
-    limits: Limits by name of the score, as in `LIMITS`.
-    decisions_file: A JSON file, `{"<clip id>": "accept" | "reject"}`, or None.
-    with_review: Whether to write `review.html`.
+  The manifest and the media stay as they are. The limits are by name of the score, as in `LIMITS`;
+  the decisions are a JSON file, `{"<clip id>": "accept" | "reject"}`.
 
   Raises:
     UserError: There are no clips, the decisions cannot be read, or the folder cannot be written.

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -25,21 +24,14 @@ def gather(records: Records, plan: plans.Plan, window_samples: int) -> dict[str,
 
   It is a raw batch as `schema.py` defines it, with windows of `window_samples` samples.
   """
-  chosen = plan[plans.RECORD]
   windows = [
     audio.cut(records.speech_of(record), int(start), window_samples)
-    for record, start in zip(chosen, plan[plans.START], strict=True)
+    for record, start in zip(plan[plans.RECORD], plan[plans.START], strict=True)
   ]
-  batch = {
+  return {
     schema.SPEECH: np.stack(windows),
-    schema.FACE: records.faces[chosen],
-    schema.IDENTITY: records.identity[chosen],
+    **_labelled_faces(records.faces, records.identity, plan),
   }
-  if plans.MISMATCHED in plan:
-    batch[schema.MISMATCHED_FACE] = records.faces[plan[plans.MISMATCHED]]
-  if plans.FURTHER in plan:
-    batch[schema.FURTHER_FACES] = records.faces[plan[plans.FURTHER]]
-  return batch | {name: plan[name] for name in _PASSED_ON if name in plan}
 
 
 def arrays(records: Records, window_samples: int) -> dict[str, np.ndarray]:
@@ -80,17 +72,21 @@ def gather_on_device(
   def window(record: jax.Array, start: jax.Array) -> jax.Array:
     return lax.dynamic_slice(stored[schema.SPEECH], (record, start), (1, window_samples))[0]
 
-  chosen = plan[plans.RECORD]
-  batch = {
-    schema.SPEECH: jax.vmap(window)(chosen, plan[plans.START]),
-    schema.FACE: stored[schema.FACE][chosen],
-    schema.IDENTITY: stored[schema.IDENTITY][chosen],
+  return {
+    schema.SPEECH: jax.vmap(window)(plan[plans.RECORD], plan[plans.START]),
+    **_labelled_faces(stored[schema.FACE], stored[schema.IDENTITY], plan),
   }
+
+
+def _labelled_faces(faces: Any, identity: Any, plan: dict[str, Any]) -> dict[str, Any]:
+  """Returns all of a raw batch but the speech, from NumPy's or JAX's arrays."""
+  chosen = plan[plans.RECORD]
+  batch = {schema.FACE: faces[chosen], schema.IDENTITY: identity[chosen]}
   if plans.MISMATCHED in plan:
-    batch[schema.MISMATCHED_FACE] = stored[schema.FACE][plan[plans.MISMATCHED]]
+    batch[schema.MISMATCHED_FACE] = faces[plan[plans.MISMATCHED]]
   if plans.FURTHER in plan:
-    batch[schema.FURTHER_FACES] = stored[schema.FACE][plan[plans.FURTHER]]
-  return batch | {name: jnp.asarray(plan[name]) for name in _PASSED_ON if name in plan}
+    batch[schema.FURTHER_FACES] = faces[plan[plans.FURTHER]]
+  return batch | {name: plan[name] for name in _PASSED_ON if name in plan}
 
 
 def free_memory() -> int | None:

@@ -52,16 +52,8 @@ class SnapshotTaker:
   ):
     """Chooses `count` chunks, spread evenly over the records of a split.
 
-    Args:
-      name: The first part of the figures' names.
-      records: The records.
-      split: The split's name in labels.
-      count: Number of chunks.
-      reference: Real training faces.
-      classify: The identity classifier.
-      generator: The run's generator.
-      config: The run's config.
-      speakers: The names of the labels.
+    The figures' names begin with `name`. The reference are real training faces, and the speakers
+    are the names of the labels.
     """
     chosen = records.spread(count)
     self._name, self._split = name, split

@@ -34,12 +34,9 @@ def page(
 ) -> str:
   """Returns an HTML page that needs no other file and no server.
 
-  Args:
-    title: The page's title, above the line `about`.
-    about: That line.
-    parts: The content of `metrics.json`, by split and noise.
-    names: Names of the identities.
-    examples: The examples, in the order in which they are shown for each identity.
+  Below the title there is the line `about`. The parts are the content of `metrics.json`, by split
+  and noise, and the names those of the identities. Examples are shown in their order for each
+  identity.
   """
   data = {
     "title": title,

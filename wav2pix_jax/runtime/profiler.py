@@ -1,20 +1,16 @@
 """A profile of some training steps, for TensorBoard or Perfetto."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 
 SKIPPED = 20  # steps before the profile begins: they compile and warm up
 
 
-class Profile(Protocol):
-  """Counts the steps of a run, and profiles some of them."""
-
-  def __call__(self, done: Any) -> None:
-    """Counts a step; `done` are arrays that it computed."""
+Profile = Callable[[Any], None]  # to call after each step with arrays that it computed
 
 
 @contextmanager
