@@ -125,11 +125,7 @@ class Builder(PairsBuilder):
   def _generate_examples(
     self, split: str, found: Sequence[tuple[int, Clip]]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields records, see `schema.py`.
-
-    Raises:
-      UserError: Media are missing, or not as `prepare clips` wrote them.
-    """
+    """Yields records; raises UserError where media are not as `prepare clips` wrote them."""
     folder = self.builder_config.source.parent
     for unit, clip in tqdm.tqdm(found, f"Packing {split} clips", unit=" clips"):
       try:

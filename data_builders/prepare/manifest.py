@@ -39,20 +39,12 @@ class Clip:
 
 
 def write(path: Path, clips: Iterable[Clip]) -> None:
-  """Writes a manifest, whole or not at all.
-
-  Raises:
-    UserError: It cannot be written.
-  """
+  """Writes a manifest, whole or not at all; raises UserError if it cannot be written."""
   write_json_lines(path, map(dataclasses.asdict, clips))
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-  """Writes a file with one JSON object per line, whole or not at all.
-
-  Raises:
-    UserError: It cannot be written.
-  """
+  """Writes a line of JSON for each row, whole or not at all; raises UserError if it cannot."""
   write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
@@ -81,10 +73,6 @@ def read(path: Path) -> list[Clip]:
 
 
 def from_json(fields: dict[str, Any]) -> Clip:
-  """Returns the clip of a line's fields.
-
-  Raises:
-    KeyError, TypeError, ValueError: Fields are missing or unknown.
-  """
+  """Returns the clip of a line's fields, or raises KeyError, TypeError or ValueError."""
   left, top, width, height = fields["box"]
   return Clip(**fields | {"box": (left, top, width, height)})

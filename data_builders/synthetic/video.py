@@ -48,11 +48,7 @@ def path_of(out: Path, person: Person, number: int) -> Path:
 
 
 def is_written(path: Path, seconds: float, rate: str) -> bool:
-  """Returns whether a video exists.
-
-  Raises:
-    UserError: It was made with other settings.
-  """
+  """Returns whether a video exists; raises UserError if it was made with other settings."""
   if not path.exists():
     return False
   truth = path.with_suffix(".truth.json")

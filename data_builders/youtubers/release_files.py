@@ -74,8 +74,7 @@ def read_pairs(source: Path) -> list[Pair]:
 def digest(source: Path) -> str:
   """Returns the SHA-256 of an archive, or of the names and contents of a folder's pairs, in hex.
 
-  Raises:
-    UserError: The source cannot be read.
+  Raises UserError if the source cannot be read.
   """
   try:
     if source.is_dir():

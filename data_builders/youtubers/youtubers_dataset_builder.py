@@ -141,11 +141,7 @@ def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[RecoveredC
 
 @functools.lru_cache(maxsize=16)  # neighbouring pairs show the same face
 def _rgb_jpeg(face: bytes) -> bytes:
-  """Returns a published image, whose channels are in BGR order, as an RGB JPEG file.
-
-  Raises:
-    UserError: It is not an image.
-  """
+  """Returns a published image, with channels in BGR order, as RGB JPEG; or raises UserError."""
   try:
     return images.encode_jpeg(images.decode(face)[..., ::-1])
   except OSError as error:

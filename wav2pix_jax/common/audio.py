@@ -94,11 +94,7 @@ def wav(speech: np.ndarray) -> bytes:
 
 
 def write_wav(path: str | Path, speech: np.ndarray) -> None:
-  """Writes `wav` to a file.
-
-  Raises:
-    UserError: It cannot be written.
-  """
+  """Writes `wav` to a file; raises UserError if it cannot be written."""
   with writing(path):
     Path(path).write_bytes(wav(speech))
 

@@ -43,11 +43,7 @@ def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-  """Turns an OSError into one line that names what cannot be written, as on a full disk.
-
-  Raises:
-    UserError: Instead of an OSError.
-  """
+  """Turns an OSError into a UserError that names what cannot be written, as on a full disk."""
   try:
     yield
   except OSError as error:
@@ -97,8 +93,7 @@ def make_once(path: Path, make: Callable[[Path], None]) -> None:
 def write_whole(path: Path, content: str | bytes) -> None:
   """Writes a file that appears whole or not at all; its folder is created if necessary.
 
-  Raises:
-    UserError: It cannot be written.
+  Raises UserError if it cannot be written.
   """
   with atomically(path) as incomplete:
     incomplete.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -16,8 +16,7 @@ LABEL_HEIGHT = 14  # pixels
 def decode(data: bytes) -> np.ndarray:
   """Returns an image file's pixels in the channel order of the file: uint8 [H, W, 3].
 
-  Raises:
-    OSError: Pillow cannot read it, or it is truncated.
+  Raises OSError if Pillow cannot read it, or it is truncated.
   """
   with Image.open(io.BytesIO(data)) as image:
     return np.asarray(image.convert("RGB"))
@@ -72,8 +71,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
 def save_png(path: str | Path, picture: np.ndarray) -> None:
   """Writes uint8 [H, W, 3] as a PNG file; its folder is created if necessary.
 
-  Raises:
-    UserError: It cannot be written.
+  Raises UserError if it cannot be written.
   """
   with writing(path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)

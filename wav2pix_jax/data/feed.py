@@ -19,11 +19,7 @@ class Feed:
   """
 
   def __init__(self, records: Records, config: Any):
-    """Creates the feed of a config from the training records.
-
-    Raises:
-      UserError: The records do not fit on a device.
-    """
+    """Creates the feed of a config; raises UserError if the records do not fit on a device."""
     self._records, self._config = records, config
     self._window = config.dataset.window_samples
     self.resident: dict[str, np.ndarray] = {}
@@ -33,11 +29,7 @@ class Feed:
   def batches(
     self, batch_size: int, process_index: int = 0, process_count: int = 1, start: int = 0
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Returns what the host feeds to `batch`, endlessly from step `start` on; see `plan_batches`.
-
-    Raises:
-      UserError: As `plan.plan_batches`.
-    """
+    """Returns what the host feeds to `batch`, endlessly from `start` on; see `plan_batches`."""
     planned = plan.plan_batches(
       self._records, self._config, batch_size, process_index, process_count, start
     )

@@ -109,8 +109,7 @@ def genders(builder: PairsBuilder) -> list[str]:
 def held_out_split(builder: PairsBuilder) -> str:
   """Returns the split that training may look at without learning from it: `validation`, or `test`.
 
-  Raises:
-    UserError: The dataset has neither.
+  Raises UserError if the dataset has neither.
   """
   for split in (schema.VALIDATION, schema.TEST):
     if split in builder.info.splits:

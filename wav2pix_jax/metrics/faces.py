@@ -36,11 +36,7 @@ class Faces:
 
   @property
   def by_dlib(self) -> Described:
-    """What dlib makes of them.
-
-    Raises:
-      ValueError: They were described without dlib.
-    """
+    """What dlib makes of them; raises ValueError if they were described without dlib."""
     if self.described is None:
       raise ValueError("these faces were described without dlib")
     return self.described

@@ -38,8 +38,7 @@ Classify = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 def load_classifier(builder: tfds.core.DatasetBuilder, image_size: int) -> Classify:
   """Returns the classifier of a prepared dataset's people, after training it on first use.
 
-  Raises:
-    UserError: The cache cannot be written.
+  Raises UserError if the cache cannot be written.
   """
   path = Path(builder.data_dir) / "classifier" / f"{image_size}px_{RECIPE}.safetensors"
 

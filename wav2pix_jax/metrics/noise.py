@@ -29,11 +29,7 @@ class Noise:
 
 
 def parse(text: str) -> Noise:
-  """Parses "KIND:DECIBELS", such as "babble:10", or "silence".
-
-  Raises:
-    UserError: The text is neither.
-  """
+  """Parses "KIND:DECIBELS", such as "babble:10", or "silence"; else raises UserError."""
   kind, colon, decibels = text.partition(":")
   try:
     if kind in KINDS and bool(colon) != (kind == "silence"):

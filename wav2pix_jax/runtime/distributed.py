@@ -52,8 +52,7 @@ def is_first() -> bool:
 def in_first(do: Callable[[], None]) -> None:
   """Calls a function in the first process while the others wait; if it fails, all fail.
 
-  Raises:
-    UserError: In every process, what the function raised in the first.
+  What it raised in the first process, a UserError, is raised in all of them.
   """
   line = ""
   if is_first():
@@ -126,8 +125,7 @@ def _replicated() -> NamedSharding:
 def process_batch_size(batch_size: int) -> int:
   """Returns how much of the global batch one process loads.
 
-  Raises:
-    UserError: The devices cannot share the batch evenly.
+  Raises UserError if the devices cannot share the batch evenly.
   """
   devices = jax.device_count()
   if batch_size < 1 or batch_size % devices:

@@ -21,11 +21,7 @@ class MetricWriter(Protocol):
   """Writes values of a run; a new kind of writer is a class and an entry in `WRITERS`."""
 
   def write(self, step: int, values: Mapping[str, Value]) -> None:
-    """Writes the values at a step, at once.
-
-    Raises:
-      UserError: They cannot be written.
-    """
+    """Writes the values at a step, at once; raises UserError if they cannot be written."""
 
   def close(self) -> None:
     """Ends the writing."""
@@ -37,8 +33,7 @@ class TensorBoardWriter:
   def __init__(self, workdir: Path, config: Any, start: int):
     """Opens a new event file; TensorBoard discards what was written at steps after `start`.
 
-    Raises:
-      UserError: The folder cannot be written.
+    Raises UserError if the folder cannot be written.
     """
     self._folder = workdir / "tensorboard"
     with writing(self._folder):
@@ -75,8 +70,7 @@ class WandbWriter:
   def __init__(self, workdir: Path, config: Any, start: int):
     """Starts a run with the name of the workdir, which holds Weights & Biases' own files.
 
-    Raises:
-      UserError: Weights & Biases is not installed, or cannot start.
+    Raises UserError if Weights & Biases is not installed, or cannot start.
     """
     try:
       import wandb
@@ -111,11 +105,7 @@ WRITERS: dict[str, Callable[[Path, Any, int], MetricWriter]] = {
 
 
 def check(config: Any) -> None:
-  """Refuses a config that names a writer that does not exist.
-
-  Raises:
-    UserError: Naming the field and the choices.
-  """
+  """Raises UserError if a config names a writer that does not exist."""
   for name in config.metric_writers:
     if name not in WRITERS:
       raise UserError(f"metric_writers has {name!r}; choose from {', '.join(WRITERS)}.")
@@ -124,7 +114,6 @@ def check(config: Any) -> None:
 def open_writers(workdir: Path, config: Any, start: int) -> list[MetricWriter]:
   """Returns the writers that `config.metric_writers` names, of a run that continues after `start`.
 
-  Raises:
-    UserError: One of them cannot be opened.
+  Raises UserError if one of them cannot be opened.
   """
   return [WRITERS[name](workdir, config, start) for name in config.metric_writers]

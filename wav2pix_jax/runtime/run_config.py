@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from wav2pix_jax.common.errors import UserError
@@ -51,7 +52,7 @@ def refuse_changes(workdir: Path, new: ConfigDict) -> None:
   if not steps:
     return
   saved, trained = _read(workdir), any(steps)
-  before, after = _flatten(saved["config"]), _flatten(as_dict(new))
+  before, after = (flatten_dict(tree, sep=".") for tree in (saved["config"], as_dict(new)))
   changed = [
     f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
     for name in sorted(before.keys() | after.keys())
@@ -146,19 +147,11 @@ def _read(workdir: Path) -> dict[str, Any]:
     )
   about = {name: saved.pop(name) for name in (WRITTEN_BY, SPEAKERS, RECORDS)}
   config = ConfigDict(saved)
-  missing = {name: value for name, value in ADDED.items() if name not in _flatten(saved)}
+  missing = {
+    name: value for name, value in ADDED.items() if name not in flatten_dict(saved, sep=".")
+  }
   if missing:
     config.update_from_flattened_dict(missing)
     values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
     print(f"{path} is from version {about[WRITTEN_BY]}; assuming {values}, as it was then.")
   return {"config": as_dict(config), **about}
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat: dict[str, Any] = {}
-  for name, value in tree.items():
-    if isinstance(value, dict):
-      flat |= _flatten(value, f"{prefix}{name}.")
-    else:
-      flat[prefix + name] = value
-  return flat

@@ -25,11 +25,7 @@ class TrainingLog:
   """
 
   def __init__(self, workdir: Path, start: int, config: ConfigDict):
-    """Opens the writers and shows the progress, from step `start` on.
-
-    Raises:
-      UserError: A writer cannot be opened.
-    """
+    """Opens the writers, or raises UserError, and shows the progress from `start` on."""
     self._first = distributed.is_first()
     self._batch_size, self._samples = config.batch_size, workdir / "samples"
     rates = {"generator": config.optimizer.lr_g, "discriminator": config.optimizer.lr_d}
