@@ -130,15 +130,14 @@ def compute(
     else:
       real = _value(metric, context, [others if metric.kind == Kind.DISTANCE else held_out])
     baseline = 0.0 if metric.kind == Kind.CORRELATION else _value(metric, context, ignoring)
-    result = Result(value, real, baseline, by_identity)
+    interval: Interval | None = None
+    intervals: dict[int, Interval] = {}
     if resamples:
-      interval, by_label = bootstrap.intervals(
+      interval, intervals = bootstrap.intervals(
         measure, held_out.identity, resamples, unbiased=metric.kind == Kind.SHARE
       )
-      result = dataclasses.replace(result, interval=interval, intervals=by_label)
-    if metric.p_value:
-      result = dataclasses.replace(result, p_value=metric.p_value(context, draws))
-    results[metric.name] = result
+    p_value = metric.p_value(context, draws) if metric.p_value else None
+    results[metric.name] = Result(value, real, baseline, by_identity, interval, intervals, p_value)
   return results
 
 
