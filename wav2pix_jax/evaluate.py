@@ -59,13 +59,10 @@ def measure(
 ) -> tuple[dict[str, metrics.Result], dict[str, str]]:
   """Returns the results of all metrics, and the reasons why others are missing.
 
-  Args:
-    of: The evaluation set.
-    draws: Faces sampled from it, uint8 [draws, N, S, S, 3].
-    vgg: As for `evaluate`.
+  The draws are faces sampled from the evaluation set, uint8 [draws, N, S, S, 3].
 
   Raises:
-    UserError: `vgg` is not such a file.
+    UserError: `vgg` is not a `vgg_face.mat`.
   """
   missing: dict[str, str] = {}
   describe = describe_real = name = None

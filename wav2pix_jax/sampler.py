@@ -128,14 +128,8 @@ def sample_one(
 ) -> tuple[jax.Array, jax.Array]:
   """Samples one face; a pure function for `jit`, `vmap` and export.
 
-  Batch norm uses the running statistics; dropout is on.
-
-  Args:
-    variables: The generator's variables.
-    window: Speech at 16 kHz as recorded, int16 or float32 [T].
-    key: The key of the dropout masks.
-    generator: The generator.
-    audio_steps: `config.dataset.audio_steps`.
+  From the generator's variables, a window of speech at 16 kHz as recorded, int16 or float32 [T],
+  and the key of the dropout masks. Batch norm uses the running statistics; dropout is on.
 
   Returns:
     The face, uint8 [S, S, 3], and the auxiliary classifier's logits, float32 [speakers].

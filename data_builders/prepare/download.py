@@ -89,16 +89,12 @@ def _is_url(url: str) -> bool:
 
 
 def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
-  """Downloads the first videos of every channel into one folder per identity.
+  """Downloads the first videos of every channel into one folder per identity, below `out`.
 
-  Videos that exist are not downloaded again, and unfinished ones are resumed. Beside each video is
-  `<id>.info.json` with the metadata `KNOWN` and the time of the download. Genders are written to
-  `identities.csv`, and a line for each problem to `download.jsonl`.
-
-  Args:
-    table: A CSV file with `COLUMNS`.
-    out: The folder for the videos.
-    at_most: Largest number of videos per channel, including those that exist.
+  The table is a CSV file with `COLUMNS`. Of each channel there are at most `at_most` videos, those
+  that exist included. Videos that exist are not downloaded again, and unfinished ones are resumed.
+  Beside each video is `<id>.info.json` with the metadata `KNOWN` and the time of the download.
+  Genders are written to `identities.csv`, and a line for each problem to `download.jsonl`.
 
   Raises:
     UserError: The table cannot be read, the extra `download` is not installed, or `out` cannot be

@@ -98,11 +98,8 @@ def write_video(
 ) -> None:
   """Writes an MP4 file, whole or not at all, with H.264, and AAC at 44.1 kHz in stereo.
 
-  Args:
-    path: The path of the file.
-    frames: Frames, each uint8 [480, 640, 3].
-    times: Presentation time of each frame, float [N], seconds.
-    speech: Speech, int16 [T] at 16 kHz.
+  The frames are uint8 [480, 640, 3] each, with presentation times in seconds, float [N]; the speech
+  is int16 [T] at 16 kHz.
 
   Raises:
     UserError: It cannot be written.

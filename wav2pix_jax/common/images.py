@@ -51,9 +51,7 @@ def to_uint8(face: np.ndarray) -> np.ndarray:
 def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndarray:
   """Returns a picture of faces in rows, each row below its label: uint8 [H, W, 3].
 
-  Args:
-    rows: R rows of up to C faces, uint8 [S, S, 3]; shorter rows end in white.
-    labels: R lines of text.
+  A row has any number of faces, uint8 [S, S, 3]; shorter rows end in white.
   """
   size = rows[0][0].shape[0]
   font = ImageFont.load_default(LABEL_HEIGHT - 4)

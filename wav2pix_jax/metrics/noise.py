@@ -43,15 +43,10 @@ def parse(text: str) -> Noise:
 
 
 def add(windows: np.ndarray, noise: Noise, speakers: np.ndarray, seed: int) -> np.ndarray:
-  """Returns windows of speech with noise, int16 [N, T].
+  """Returns windows of speech with noise, int16 [N, T] both.
 
-  Where the sum exceeds the range of int16, the window is attenuated as a whole.
-
-  Args:
-    windows: Windows of speech, int16 [N, T].
-    noise: The noise to add.
-    speakers: Labels of the speakers, int [N]; babble consists of other speakers' windows.
-    seed: Seed of the noise.
+  Babble consists of the windows of other speakers, given by their labels, int [N]. Where the sum
+  exceeds the range of int16, the window is attenuated as a whole.
 
   Raises:
     UserError: The noise is babble, and there is only one speaker.

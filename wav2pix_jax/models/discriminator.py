@@ -32,10 +32,8 @@ class Discriminator(nn.Module):
   ) -> tuple[jax.Array, jax.Array]:
     """Returns scores float32 [B] and the last features float32 [B, 4, 4, C].
 
-    Args:
-      faces: float32 [B, S, S, 3] in [-1, 1].
-      embedding: Embeddings of speech, float32 [B, E].
-      train: Whether to update the power iterations of the spectral norms.
+    From faces float32 [B, S, S, 3] in [-1, 1] and embeddings of speech, float32 [B, E]. In training
+    the power iterations of the spectral norms are updated.
     """
     # fmt: off
     norm = self.spectral_norm

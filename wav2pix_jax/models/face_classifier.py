@@ -18,9 +18,8 @@ class FaceClassifier(nn.Module):
   def __call__(self, faces: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
     """Returns logits float32 [B, identities] and features float32 [B, C].
 
-    Args:
-      faces: float32 [B, S, S, 3] in [-1, 1]; S is a power of two, at least 8.
-      train: Whether to normalise by the batch and update the running statistics.
+    From faces float32 [B, S, S, 3] in [-1, 1]; S is a power of two, at least 8. In training they
+    are normalised by the batch, and the running statistics are updated.
     """
     # fmt: off
     x = faces                                               # [B, S, S, 3]

@@ -13,11 +13,10 @@ class VggFace(nn.Module):
 
   @nn.compact
   def __call__(self, faces: jax.Array) -> jax.Array:
-    """Returns features float32 [B, hidden[1]].
+    """Returns features float32 [B, hidden[1]] of faces float32 [B, S, S, 3].
 
-    Args:
-      faces: float32 [B, S, S, 3], RGB, 0 to 255 minus the mean. S is always the same for one set of
-        weights: 224 for the published ones.
+    Faces are RGB, 0 to 255 minus the mean. S is always the same for one set of weights: 224 for the
+    published ones.
     """
     x = faces
     for i, block in enumerate(self.widths, 1):

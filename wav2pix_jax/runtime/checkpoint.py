@@ -73,9 +73,8 @@ class Checkpoints:
   def save(self, state: GanState, held_out: dict[str, float]) -> None:
     """Starts to write the checkpoint of `state.step`; all processes call this together.
 
-    Args:
-      state: Without NaN or Inf. It may be donated as soon as this returns.
-      held_out: Figures by which the best checkpoint is chosen; empty where none were computed.
+    The state is without NaN or Inf. It may be donated as soon as this returns. The best checkpoint
+    is chosen by the figures `held_out`, which are empty where none were computed.
 
     Raises:
       UserError: This checkpoint or the one before could not be written.
@@ -88,12 +87,10 @@ class Checkpoints:
       )
 
   def restore(self, step: int, abstract: GanState) -> GanState:
-    """Returns the state of a checkpoint.
+    """Returns the state of an existing checkpoint.
 
-    Args:
-      step: The step of an existing checkpoint.
-      abstract: Shapes, dtypes and placement (see `distributed.abstract`). The devices and processes
-        may differ from those that saved.
+    Its shapes, dtypes and placement are given, see `distributed.abstract`. The devices and
+    processes may differ from those that saved.
 
     Raises:
       UserError: The checkpoint is damaged, or of other networks.

@@ -76,11 +76,9 @@ def same_everywhere(text: str) -> bool:
 def pmapped(step: Callable[..., Any]) -> Any:
   """Returns `step(state, batch, constants)` for all devices; it takes over the state's memory.
 
-  `step` averages over `AXIS` itself, so that state and metrics are equal on all devices.
-
-  Args:
-    step: A function of the state, a device's share of the batch, and constants, all of them trees
-      of arrays. The state and the constants are the same on every device.
+  All three are trees of arrays: state and constants are the same on every device, the batch is a
+  device's share. `step` averages over `AXIS` itself, so that state and metrics are equal on all
+  devices.
   """
   return jax.pmap(
     step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0
