@@ -34,8 +34,11 @@ class Sampler:
     """Creates a sampler of a generator with its variables; see the attributes."""
     self.config = config
     self.speakers = list(speakers)
-    self._generator = generator.clone(dtype=jnp.float32)
     self._variables = variables
+    self._static: dict[str, Any] = {
+      "generator": generator.clone(dtype=jnp.float32),
+      "audio_steps": tuple(config.dataset.audio_steps),
+    }
 
   def draw(
     self, speech: np.ndarray, sample_rate: int, num_draws: int = 1, seed: int = 0, name: str = ""
@@ -89,13 +92,7 @@ class Sampler:
     """
 
     def forward(chosen: np.ndarray) -> tuple[jax.Array, jax.Array]:
-      return _sample_batch(
-        self._variables,
-        windows[chosen],
-        keys[chosen],
-        generator=self._generator,
-        audio_steps=tuple(self.config.dataset.audio_steps),
-      )
+      return _sample_batch(self._variables, windows[chosen], keys[chosen], **self._static)
 
     size = min(BATCH, 1 << (len(windows) - 1).bit_length())
     faces, logits = in_batches(forward, len(windows), size)
@@ -103,12 +100,7 @@ class Sampler:
 
   def function(self) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     """Returns the sampler as a pure function of a window and a key (see `sample_one`)."""
-    return functools.partial(
-      sample_one,
-      jax.device_get(self._variables),
-      generator=self._generator,
-      audio_steps=tuple(self.config.dataset.audio_steps),
-    )
+    return functools.partial(sample_one, jax.device_get(self._variables), **self._static)
 
   def _windows(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns a window at each full second, int16 [windows, window_samples]."""

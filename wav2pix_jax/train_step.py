@@ -88,8 +88,8 @@ def generator_step(
 ) -> tuple[GanState, Metrics]:
   """The generator's half, with new dropout masks; of D only the power iterations' vectors change.
 
-  It answers `other_faces` [B, S, S, 3], which are of the same generator and speech, generated with
-  another key, as the energy score needs them.
+  The energy score compares its faces with `other_faces` [B, S, S, 3] of the same generator and
+  speech, generated with another key.
   """
 
   def loss(params):
