@@ -181,9 +181,9 @@ def _cell(value: Any) -> str:
   if isinstance(value, list):
     median, least, most = map(_cell, value)
     return f"{median} ({least} to {most})"
-  if isinstance(value, int | float):
+  if isinstance(value, float):
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
-  return value or ""
+  return "" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
 def write(path: Path | None, figures: Mapping[str, Any]) -> None:
