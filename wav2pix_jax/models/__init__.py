@@ -46,13 +46,10 @@ def check(config: Any) -> None:
 
 
 def build(config: Any, identities: int, axis_name: str | None = None) -> Networks:
-  """Returns the networks of a config.
+  """Returns the networks of a config, with an auxiliary classifier of this many identities.
 
-  Args:
-    config: The config; `image_size`, `precision`, `dataset.window_samples` and `model` are read.
-    identities: Number of speakers that the auxiliary classifier distinguishes.
-    axis_name: The axis of the devices over which batch norm averages in training; None for one
-      device.
+  Of the config it reads `image_size`, `precision`, `dataset.window_samples` and `model`. In
+  training batch norm averages over the devices of the axis; without one, over a single device.
 
   Raises:
     UserError: As `check`.

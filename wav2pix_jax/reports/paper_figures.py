@@ -36,13 +36,10 @@ class Generated:
 
 
 def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> None:
-  """Writes each figure as PNG and PDF, and prints its caption.
+  """Writes each figure as PNG and PDF into `out`, and prints its caption.
 
-  Args:
-    workdir: The directory of a run with a checkpoint.
-    compare: Directories of other runs on the same dataset, for figure 6.
-    split: The split whose speech is used: "train", "validation", "test" or "unseen".
-    out: The directory for the files.
+  The split's speech is used: "train", "validation", "test" or "unseen". Figure 6 compares the run
+  with others on the same dataset.
 
   Raises:
     UserError: There is no such run or split, the runs are on different datasets, or the extra
