@@ -1,6 +1,6 @@
 """How fast `prepare clips` cuts videos, compared with decoding and detecting alone, on one core.
 
-python -m benchmarks.clips --videos=raw/
+python -m benchmarks.cutting --videos=raw/
 
 A second of 480p25 video has 25 pictures to decode, of which one is searched for faces. All sides
 process the same videos, in turns, and their processor time is compared:
