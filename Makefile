@@ -1,5 +1,8 @@
 # make train   trains on synthetic speakers, with DATA=<archive> on the published faces.
-# make test    checks everything. Both set up what they need.
+# make check   lints, checks types and runs the quick tests: about a minute once installed.
+# make test    the same with the slow tests: a few minutes.
+# make test-all  and with those that take long and matter less from day to day.
+# Each sets up what it needs.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -19,7 +22,7 @@ install = $(BIN)/pip install --quiet --disable-pip-version-check \
   --editable '.$(if $(call extras,$(1)),[$(call extras,$(1))])'
 BIN := .venv/bin
 
-.PHONY: help train test format
+.PHONY: help train check test test-all format
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -28,11 +31,14 @@ train: .venv/train.done
 	$(BIN)/python main.py $(if $(DATA),--config=configs/youtubers.py \
 	  --config.dataset.source="$(DATA)",--config=configs/demo.py) $(FLAGS)
 
-test: .venv/test.done
+check: TESTS := not slow and not extra
+test: TESTS := not extra
+
+check test test-all: .venv/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --dist loadfile $(FLAGS)
+	$(BIN)/pytest -n auto -m '$(TESTS)' $(FLAGS)
 
 format: .venv/test.done
 	$(BIN)/ruff check --fix .

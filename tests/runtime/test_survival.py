@@ -62,7 +62,7 @@ def _end(process):
   """Exit status and the last line of stderr; there is no traceback."""
   _, errors = process.communicate()
   assert "Traceback" not in errors
-  return process.returncode, errors.strip().splitlines()[-1]
+  return process.returncode, errors.strip().rpartition("\n")[2]
 
 
 def _steps(workdir):
