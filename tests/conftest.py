@@ -181,6 +181,17 @@ def trained_copy(trained, tmp_path):
   return shutil.copytree(trained[0], tmp_path / "run")
 
 
+SLOW_FIXTURES = {"trained", "whole", "still", "three_steps", "never_killed", "bench", "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+  """Marks what needs a trained run, dlib or a browser as slow."""
+  for item in items:
+    if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+      item.add_marker(pytest.mark.slow)
+
+
 def pytest_terminal_summary(terminalreporter):
   """Prints what tests recorded to be read: (title, line) properties."""
   titles = {}

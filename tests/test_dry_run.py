@@ -3,8 +3,10 @@
 import re
 
 import conftest
+import pytest
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_it_costs_and_touches_nothing(tmp_path):
   """The figures that can be known by hand; no source, no data folder, no workdir."""
   said = conftest.main(

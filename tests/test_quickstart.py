@@ -14,7 +14,7 @@ SMALL = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_the_notebook_trains_samples_and_shows_faces(tmp_path, monkeypatch):
   nbclient = pytest.importorskip("nbclient")
   nbformat = pytest.importorskip("nbformat")

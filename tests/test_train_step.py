@@ -150,6 +150,7 @@ def test_power_iterations_per_pass(config):
     np.testing.assert_allclose(u, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_batched_passes_give_the_same_scores(config):
   """But for power iterations: from converged vectors the losses agree."""
   state, *_ = _setting(config)
@@ -167,6 +168,7 @@ def test_batched_passes_give_the_same_scores(config):
     np.testing.assert_allclose(fa, fb, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base", "release", "paper"])
 def test_every_recipe_steps_and_is_finite(config, name):
   recipe = importlib.import_module(f"wav2pix_jax.configs.{name}").get_config()
@@ -184,6 +186,7 @@ def test_every_recipe_steps_and_is_finite(config, name):
   assert ("d_loss/mismatched" in metrics) == bool(recipe.loss.mismatched)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_what_convolutions_compute_in_and_nothing_else(config, monkeypatch):
   """Parameters, statistics, optimizers, losses and metrics stay float32, and near float32's."""
   monkeypatch.setattr(conv.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
@@ -248,6 +251,7 @@ def test_streams_differ_by_name_and_step():
   )
 
 
+@pytest.mark.slow
 def test_a_run_compiles_its_step_once(config):
   """Also across the first step, whose state comes from elsewhere than the later ones'."""
   traces = []

@@ -90,6 +90,7 @@ def test_processes_share_the_global_batch(records, config, processes, start):
     assert _equal(joined, next(whole))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window_offset", ["uniform", "centred"])
 def test_windows_start_where_they_may(records, config, window_offset):
   """Uniform ones anywhere, centred ones at the instant, give or take a fiftieth of a second."""
@@ -121,6 +122,7 @@ def test_a_window_has_the_speech_that_there_is(records, config, window):
   assert (left >= np.minimum(records.lengths[examples[RECORD]], window)).all()
 
 
+@pytest.mark.slow
 def test_mismatched_records_are_everybody_elses_alike(records, config):
   """Those of the other identity, each as often as any other."""
   examples = _examples(records, config, 60 * len(records))

@@ -87,6 +87,7 @@ def test_records_are_the_clips_and_splits_share_no_video(config, folder):
   assert data.held_out_split(builder) == schema.VALIDATION
 
 
+@pytest.mark.slow
 def test_the_unseen_are_not_learned_and_are_no_class(config):
   config.dataset.unseen = (PEOPLE[0],)
   builder = data.prepare(config.dataset)
@@ -115,6 +116,7 @@ def test_genders_are_those_of_the_manifest(config, tmp_path):
   assert data.genders(builder) == ["female", "male", "female"]
 
 
+@pytest.mark.slow
 def test_what_was_curated_is_taken_and_another_manifest_is_another_dataset(config, folder):
   every = manifest.read(folder / manifest.MANIFEST)
   all_of_them = data.prepare(config.dataset)

@@ -19,6 +19,8 @@ from data_builders.synthetic.face.head import MIDDLE, SIDE, View
 from data_builders.synthetic.face.pose import Pose, Scene
 from wav2pix_jax.common import audio, images, schema
 
+pytestmark = pytest.mark.slow
+
 SECONDS = np.arange(schema.CLIP_SAMPLES) / schema.SAMPLE_RATE
 PEOPLE = identity.TEN[:4]
 STRICT = "--limit=distance=0.35"  # drawn people are more alike than real ones

@@ -20,6 +20,8 @@ from data_builders.prepare import cut, cut_all, manifest, media, videos
 from data_builders.prepare.__main__ import main
 from wav2pix_jax.common import audio, schema
 
+pytestmark = pytest.mark.slow
+
 HOW = cut.Settings(rate=1.0, confidence=3.0, frames=True)
 
 

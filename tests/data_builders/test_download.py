@@ -14,6 +14,8 @@ import pytest
 from data_builders.prepare import videos
 from data_builders.prepare.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("yt_dlp", reason="yt-dlp is not installed; it is in the extra download")
 
 

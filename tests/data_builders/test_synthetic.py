@@ -45,6 +45,7 @@ def _face(pose, scene=NEUTRAL, who=0):
   return head.render(pose, scene, view, np.random.default_rng(0)).astype(float)
 
 
+@pytest.mark.slow
 def test_ten_people_and_then_others():
   assert len({person.name for person in identity.TEN}) == 10
   genders = [person.gender for person in identity.TEN]
@@ -61,6 +62,7 @@ def test_ten_people_and_then_others():
     Head(identity.dataclasses.replace(other, face=face), 20)
 
 
+@pytest.mark.slow
 def test_clips_are_the_same_whoever_makes_them():
   wanted = [(person, number) for person in identity.TEN[:2] for number in range(clips.CHUNK + 1)]
   made = list(clips.make_clips(wanted, SIZE, 0))
@@ -208,8 +210,8 @@ def test_the_builder_writes_exact_instants_and_splits_by_utterance(tmp_path):
       assert record[schema.SPEECH].shape == (schema.CLIP_SAMPLES,)
   assert sorted(units) == list(range(30))
   assert data.prepare(dataset).data_dir == builder.data_dir
-  again = registry.builder(dataset)
-  assert again.builder_config is again.BUILDER_CONFIGS[0]
+  listed = registry.builder(_synthetic(tmp_path, identities=4))
+  assert listed.builder_config is listed.BUILDER_CONFIGS[1]
   other = registry.builder(_synthetic(tmp_path, clips_per_identity=3, seed=5))
   assert other.info.config_name == "synthetic_3x3_32px_s5"
 
@@ -297,7 +299,7 @@ def test_frame_times(rate):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rate", ["24000/1001", "variable"])
+@pytest.mark.parametrize("rate", [pytest.param("24000/1001", marks=pytest.mark.extra), "variable"])
 def test_a_video_says_what_its_truth_says(tmp_path, rate):
   person = identity.TEN[7]
   video.write_speaker(person, 3, tmp_path, 2.0, rate)
@@ -336,7 +338,7 @@ def test_a_video_that_fails_leaves_nothing(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_the_command_writes_videos_and_goes_on_where_it_was_stopped(tmp_path, capsys):
   command = [f"--out={tmp_path}", "--identities=2", "--videos=1", "--seconds=1", "--fps=10"]
   assert main(command) == 0

@@ -38,6 +38,7 @@ def _truth(released, record):
   return released.cuts[identity, int(number)]
 
 
+@pytest.mark.slow
 def test_released_keeps_every_pair_and_the_published_splits(released, config):
   config.dataset.name = "released"
   builder = data.prepare(config.dataset)

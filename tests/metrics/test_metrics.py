@@ -193,6 +193,7 @@ def test_the_baseline_is_to_draw_one_person_whatever_is_said(good_rows):
   assert good_rows["landmarks"].baseline == 1  # it is a face
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_intervals_hold_the_truth_as_often_as_they_say(share):
   """Of faces named rightly with a known chance, on simulated evaluations."""

@@ -81,6 +81,15 @@ def test_convolutions_to_and_from_a_point_agree_with_the_library():
   np.testing.assert_allclose(conv.conv_4x4_to_point(x, kernel), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(("name", "x", "kernel"), [CASES[7], *CASES[8:12]])
+def test_each_platform_gets_the_form_that_is_meant_for_it(name, x, kernel):
+  """Wherever it is traced: here on a CPU."""
+  traced = jax.jit(getattr(conv, name)).trace(x, kernel)
+  for platform, count in (("cpu", 0), ("cuda", 1), ("tpu", 1)):
+    text = traced.lower(lowering_platforms=(platform,)).as_text()
+    assert text.count("stablehlo.convolution") == count
+
+
 def _convolutions(config, platform):
   """Returns how many convolutions a training step has when it is lowered for a platform."""
   networks, key = models.build(config, 2), jax.random.key(0)
@@ -98,6 +107,7 @@ def _convolutions(config, platform):
   )
 
 
+@pytest.mark.slow
 def test_a_step_lowered_for_an_accelerator_has_convolutions_and_for_a_cpu_none(config):
   """Wherever it is traced: here on a CPU."""
   counts = {platform: _convolutions(config, platform) for platform in ("cpu", "cuda", "tpu")}

@@ -49,6 +49,7 @@ def test_the_page_holds_all_that_it_shows(page):
   assert part["rows"][0]["by_identity"] == {"ada": 1.0, PEOPLE[1]: 0.5}
 
 
+@pytest.mark.slow
 def test_in_a_browser_figures_are_seen_and_a_click_is_heard(page, tmp_path):
   if not CHROMIUM:
     pytest.skip("no Chromium to open the report in; apt-get install chromium")

@@ -87,11 +87,13 @@ def test_latest_and_best_are_kept(config, make_state, tmp_path):
   assert checkpoint.load(tmp_path, 5).step == 5
 
 
+@pytest.mark.slow
 def test_without_figures_the_latest_is_loaded(config, make_state, tmp_path):
   _save(tmp_path, config, make_state, (1, None), (2, None))
   assert int(checkpoint.load(tmp_path).state.step) == 2
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_ignored_and_removed(config, make_state, tmp_path):
   """A save that was under way, and a deletion that was."""
   _save(tmp_path, config, make_state, (1, 0.5), (2, 0.2), (3, 0.4))
@@ -148,6 +150,7 @@ def _of_another_program(checkpoints, config):
     manager.save(3, args=checkpoint.ocp.args.Composite(state=arrays))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "damage", [_truncate, _empty, _without_arrays, _of_other_networks, _of_another_program]
 )

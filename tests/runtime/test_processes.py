@@ -38,7 +38,9 @@ def after_one_step(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [2, 4, pytest.param(8, marks=pytest.mark.extra)])
+@pytest.mark.parametrize(
+  "devices", [2, *(pytest.param(devices, marks=pytest.mark.extra) for devices in (4, 8))]
+)
 def test_gradients_statistics_and_updates_equal_those_of_one_device(
   after_one_step, devices, record_property
 ):
@@ -194,6 +196,7 @@ def test_processes_with_different_records_are_noticed(monkeypatch):
     assert distributed.same_everywhere("a") == same
 
 
+@pytest.mark.slow
 def test_processes_that_do_not_find_each_other_say_so(tmp_path):
   command = [sys.executable, "main.py", "--config=configs/youtubers.py", f"--workdir={tmp_path}"]
   run = conftest.run([*command, "--distributed"])

@@ -87,7 +87,7 @@ def workdir(three_steps, tmp_path):
 @pytest.mark.parametrize(
   "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.extra)]
 )
-def test_a_signal_saves_and_leaves(released, data_dir, workdir, number):
+def test_a_signal_saves_and_leaves(released, data_dir, three_steps, workdir, tmp_path, number):
   """And the next start goes on from there, with the same losses as a run that was not stopped."""
   process = _start(
     workdir, released, data_dir, num_steps=10**6, save_every=10**6, eval_every=10**6, log_every=1
@@ -106,7 +106,7 @@ def test_a_signal_saves_and_leaves(released, data_dir, workdir, number):
   assert line.startswith(f"stopped: step {last} of 1000000 is saved in {workdir}")
   assert last == max(kills.scalars(workdir))
   more = {"num_steps": last + 2, "save_every": 10**6, "eval_every": 10**6, "log_every": 1}
-  whole = workdir.parent / "whole"
+  whole = shutil.copytree(three_steps, tmp_path / "whole")
   for folder in (workdir, whole):
     assert _end(_start(folder, released, data_dir, **more))[0] == 0
   assert kills.differences(whole, workdir, last) == []
@@ -218,6 +218,7 @@ def test_one_run_at_a_time(config, workdir):
   assert run_config.saved_steps(workdir) == [3]
 
 
+@pytest.mark.slow
 def test_data_that_a_killed_process_was_preparing_is_prepared_anew(released, config, tmp_path):
   config.dataset.data_dir = str(tmp_path)
   builder = data.prepare(config.dataset)

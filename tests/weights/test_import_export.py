@@ -73,6 +73,7 @@ def _save_pth(path, tensors):
   torch.save({f"module.{name}": torch.from_numpy(x) for name, x in tensors.items()}, path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("ending", "save"), [("npz", _save_npz), ("safetensors", _save_safetensors), ("pth", _save_pth)]
 )
@@ -165,6 +166,7 @@ def test_missing_wrong_and_unknown_tensors_are_listed(published):
     pytorch_names.import_discriminator(discriminator)
 
 
+@pytest.mark.slow
 def test_networks_of_two_sizes_do_not_go_together(published, tmp_path):
   _, large, _ = parity_formula.load(128)
   np.savez(tmp_path / "g.npz", **large)

@@ -101,9 +101,9 @@ def test_discriminator_features(case, worst):
 
 def test_train_mode(case, worst):
   generator = case.states[0].generator
-  (faces, embedding, _), _ = case.nets.generator.apply(
-    generator.variables, case.batch[schema.SPEECH], True, True, mutable=list(generator.stats)
-  )
+  apply = functools.partial(case.nets.generator.apply, mutable=list(generator.stats))
+  apply = jax.jit(apply, static_argnums=(2, 3))
+  (faces, embedding, _), _ = apply(generator.variables, case.batch[schema.SPEECH], True, True)
   errors = {
     "fake": np.abs(_nchw(faces) - case.numbers["train.fake"]).max(),
     "embedding": np.abs(embedding - case.numbers["train.embedding"]).max(),
@@ -159,9 +159,8 @@ def test_updated_networks(case, worst):
       errors[f"{network}.{name}"] = abs(change / expected - 1)
   worst("sums of absolute changes (relative)", errors, 1e-3)
 
-  faces, _, _ = case.nets.generator.apply(
-    after.generator.variables, case.batch[schema.SPEECH], False, True
-  )
+  apply = jax.jit(case.nets.generator.apply, static_argnums=(2, 3))
+  faces, _, _ = apply(after.generator.variables, case.batch[schema.SPEECH], False, True)
   error = np.abs(_nchw(faces) - case.numbers["after.eval.fake"]).max()
   worst("faces after the step", {"after.eval.fake": error}, 1e-3)
 
