@@ -7,6 +7,9 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 
+import jax
+import jax.numpy as jnp
+
 from benchmarks import turns
 
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
@@ -16,15 +19,10 @@ COPIED = 2**30  # bytes on a GPU; a quarter of that on a CPU
 
 @dataclasses.dataclass(frozen=True)
 class Product:
-  """A product of two square matrices.
+  """A product of two square matrices."""
 
-  Attributes:
-    framework: "JAX" or "PyTorch".
-    precision: The dtype of the matrices; on a GPU float32 is computed in TF32.
-  """
-
-  framework: str
-  precision: str
+  framework: str  # "JAX" or "PyTorch"
+  precision: str  # dtype of the matrices; on a GPU float32 is computed in TF32
 
   @property
   def name(self) -> str:
@@ -70,23 +68,16 @@ def in_words(ceilings: Mapping[str, float]) -> str:
 
 def main() -> None:
   """Runs the command line."""
-  flags = turns.parser(__doc__.partition("\n")[0]).parse_args()
+  flags = turns.parser(__doc__).parse_args()
   copies = {"copy, JAX": _jax_copy, "copy, PyTorch": _torch_copy}
   taken = turns.take(sides() | copies, flags.rounds)
+  rows = {p.name: {"tflops": taken[p.name].rates(p.flop / 1e12)} for p in products()}
+  moved = COPIES * 2 * _copied()  # bytes, read and written
+  rows |= {name: {"gbytes_per_second": taken[name].rates(moved / 1e9)} for name in copies}
   print(turns.machine())
-  figures = {}
-  for product in products():
-    rates = product.flop / taken[product.name].seconds / 1e12
-    figures[product.name] = {"tflops": [float(rates.max()), float(rates.min())]}
-    print(f"{product.name:36} {rates.max():8.3f} TFLOP/s at most, {rates.min():.3f} at least")
-  for name in copies:
-    rates = COPIES * 2 * _copied() / taken[name].seconds / 1e9
-    figures[name] = {"gbytes_per_second": [float(rates.max()), float(rates.min())]}
-    print(
-      f"{name:36} {rates.max():8.1f} GB/s at most, {rates.min():.1f} at least, read and written"
-    )
+  turns.show(rows)
   ratio = turns.ratio(taken, Product("JAX", FLOAT32).name, Product("PyTorch", FLOAT32).name)
-  turns.write(flags.json, {"side": _side(), "sides": figures, "ratio": ratio[0]})
+  turns.write(flags.json, {"side": _side(), "sides": rows, "ratio": ratio[0]})
 
 
 def _side() -> int:
@@ -98,9 +89,6 @@ def _copied() -> int:
 
 
 def _jax_product(precision: str) -> turns.Work:
-  import jax
-  import jax.numpy as jnp
-
   x = jax.random.normal(jax.random.key(0), (_side(), _side()), jnp.dtype(precision))
   product = jax.jit(
     functools.partial(jnp.matmul, precision="tensorfloat32" if turns.gpu() else None)
@@ -129,9 +117,6 @@ def _torch_product(precision: str) -> turns.Work:
 
 
 def _jax_copy() -> turns.Work:
-  import jax
-  import jax.numpy as jnp
-
   x = jnp.zeros(_copied() // 4)
   add = jax.jit(lambda x: x + 1, donate_argnums=0)  # a copy that is not optimised away
 

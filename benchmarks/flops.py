@@ -13,19 +13,12 @@ from wav2pix_jax.models import level_widths, output_length
 
 @dataclasses.dataclass(frozen=True)
 class Forward:
-  """Operations of a forward pass, for one face.
+  """Operations of a forward pass, for one face."""
 
-  Attributes:
-    generator: Operations of the speech encoder, the auxiliary classifier and the upsampler.
-    speech: The part of the first convolution, which needs no gradient of its input.
-    discriminator: Operations without the embedding's share, which is a thousandth.
-    faces: The part of the first convolution.
-  """
-
-  generator: int
-  speech: int
-  discriminator: int
-  faces: int
+  generator: int  # of the speech encoder, the auxiliary classifier and the upsampler
+  speech: int  # the part of the first convolution, which needs no gradient of its input
+  discriminator: int  # without the embedding's share, which is a thousandth
+  faces: int  # the part of the first convolution
 
 
 def forward(config: Any, identities: int) -> Forward:

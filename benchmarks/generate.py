@@ -7,19 +7,23 @@ python -m benchmarks.generate --image_size=128
 import functools
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
-from benchmarks import ceiling, flops, turns
-from configs import release
+from benchmarks import ceiling, flops, jax_side, turns
+from benchmarks.jax_side import IDENTITIES
+from wav2pix_jax import models
+from wav2pix_jax.runtime.allocator import keep_freed_memory
+from wav2pix_jax.sampler import Sampler, sampling_keys
+from wav2pix_jax.train_state import create_state
 
-IDENTITIES = 10
 BATCHES = {1: 20, 64: 2}  # faces at once, and how often per turn
 JAX, EAGER, COMPILED = "JAX", "PyTorch, eager", "PyTorch, torch.compile"
 
 
 def main() -> None:
   """Runs the command line."""
-  parser = turns.parser(__doc__.partition("\n")[0])
+  parser = turns.parser(__doc__)
   parser.add_argument("--image_size", type=int, default=128, choices=(64, 128))
   flags = parser.parse_args()
   size = flags.image_size
@@ -28,54 +32,38 @@ def main() -> None:
     EAGER: functools.partial(_theirs, False),
     COMPILED: functools.partial(_theirs, True),
   }
+  names = {(side, count): f"{side}, batch {count}" for count in BATCHES for side in starts}
   sides = {
-    f"{side}, batch {count}": functools.partial(start, size, count)
-    for count in BATCHES
-    for side, start in starts.items()
+    name: functools.partial(starts[side], size, count) for (side, count), name in names.items()
   }
   taken = turns.take(sides | ceiling.sides(), flags.rounds)
   ceilings = ceiling.reached(taken)
-  cost = flops.forward(_config(size), IDENTITIES).generator
+  cost = flops.forward(jax_side.get_config("release", size), IDENTITIES).generator
   print(
     f"{turns.machine()}; {size} px, {cost / 1e9:.2f} GFLOP per face; {ceiling.in_words(ceilings)}"
   )
-  figures = {}
-  for count, times in BATCHES.items():
-    for side in starts:
-      name = f"{side}, batch {count}"
-      each = taken[name].median / times
-      share = count * cost / each / ceilings[ceiling.FLOAT32]
-      figures[name] = {
-        "milliseconds": round(1e3 * each, 2),
-        "faces_per_second": round(count / each, 2),
-        "share_of_ceiling": round(share, 3),
-      }
-      print(
-        f"{name:32} {1e3 * each:7.1f} ms, {count / each:6.1f} faces/s, {share:.0%} of the ceiling"
-      )
-  ratios = {
-    f"{side}, batch {count}": turns.ratio(taken, f"{JAX}, batch {count}", f"{side}, batch {count}")
-    for count in BATCHES
-    for side in (EAGER, COMPILED)
-  }
-  for name, (median, least, most) in ratios.items():
-    print(f"JAX is {median:.2f} times as fast as {name} ({least:.2f} to {most:.2f})")
+  rows = {}
+  for (_, count), name in names.items():
+    each = taken[name].median / BATCHES[count]
+    rows[name] = {
+      "milliseconds": round(1e3 * each, 2),
+      "faces_per_second": round(count / each, 2),
+      "share_of_ceiling": round(count * cost / each / ceilings[ceiling.FLOAT32], 3),
+    }
+  turns.show(rows)
+  ratios = turns.ratios(
+    taken, [(names[JAX, count], name) for (side, count), name in names.items() if side != JAX]
+  )
   turns.write(
     flags.json,
     {
       "image_size": size,
       "ceiling_gflops": {name: rate / 1e9 for name, rate in ceilings.items()},
-      "sides": figures,
-      "ratio": ratios[f"{EAGER}, batch 64"][0],
+      "sides": rows,
+      "ratio": ratios[f"{names[JAX, 64]} / {names[EAGER, 64]}"][0],
       "ratios": ratios,
     },
   )
-
-
-def _config(image_size: int):
-  config = release.get_config()
-  config.image_size = image_size
-  return config
 
 
 def _speech(count: int) -> np.ndarray:
@@ -84,22 +72,14 @@ def _speech(count: int) -> np.ndarray:
 
 def _ours(image_size: int, count: int) -> turns.Work:
   """Returns the work of sampling as `--mode=sample` does."""
-  from wav2pix_jax.runtime.allocator import keep_freed_memory
-
   keep_freed_memory()
-  import jax
-
-  from wav2pix_jax import models
-  from wav2pix_jax.sampler import Sampler, sampling_keys
-  from wav2pix_jax.train_state import create_state
-
-  config = _config(image_size)
+  config = jax_side.get_config("release", image_size)
   networks = models.build(config, IDENTITIES)
   state = create_state(config, networks, jax.random.key(0))
   sampler = Sampler(config, [], networks.generator, state.sampling_variables)
   keys = sampling_keys(0, "", np.arange(count), np.zeros(count, int))
 
-  def work():
+  def work() -> None:
     for _ in range(BATCHES[count]):
       sampler.sample(_speech(count), keys)
 
@@ -115,7 +95,7 @@ def _theirs(compiled: bool, image_size: int, count: int) -> turns.Work:
   torch.backends.cuda.matmul.allow_tf32 = True
   trainer = Trainer(image_size, device=device, compiled=compiled)
 
-  def work():
+  def work() -> None:
     for _ in range(BATCHES[count]):
       faces = trainer.draw(torch.from_numpy(_speech(count)).to(device))
       faces = faces.mul(127.5).add(127.5).round().clamp(0, 255).to(torch.uint8)

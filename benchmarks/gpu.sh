@@ -56,7 +56,7 @@ right() {
   local platform=cuda
   [ -z "$toy" ] || platform=cpu
   run parity env JAX_PLATFORMS=$platform JAX_DEFAULT_MATMUL_PRECISION=highest \
-    "$python" -m pytest -q -p no:cacheprovider tests/test_parity.py
+    "$python" -m pytest -q -p no:cacheprovider tests/weights/test_parity.py
   run two_steps env JAX_PLATFORMS=$platform "$python" main.py --config=configs/demo.py \
     "${small[@]}" --config.num_steps=2 --config.log_every=1 --workdir="$folder/two_steps"
 }

@@ -6,87 +6,61 @@ python -m benchmarks.input_pipeline --config=demo
 import functools
 import itertools
 
-import numpy as np
+import jax
 
-from benchmarks import turns
-from configs import base, demo
+from benchmarks import jax_side, turns
+from wav2pix_jax import data, train_step
+from wav2pix_jax.common import schema
+from wav2pix_jax.runtime import distributed
+from wav2pix_jax.runtime.allocator import keep_freed_memory
 
-CONFIGS = {"demo": demo, "base": base}
 GRAIN, ON_DEVICE = "gathered on the host", "gathered on the device"
 CONSTANT = "one batch, again and again"
 
 
 def main() -> None:
   """Runs the command line."""
-  parser = turns.parser(__doc__.partition("\n")[0])
-  parser.add_argument("--config", default="demo", choices=CONFIGS)
+  parser = turns.parser(__doc__)
+  parser.add_argument("--config", default="demo", choices=jax_side.CONFIGS)
   parser.add_argument("--data_dir", default="data", help="folder of prepared datasets")
   parser.add_argument("--steps", type=int, default=40, help="steps per turn (default 40)")
   flags = parser.parse_args()
+  config = jax_side.get_config(flags.config)
+  config.dataset.data_dir = flags.data_dir
+  data.prepare(config.dataset)  # here, since the sides may not start processes
   sides = {
     side: functools.partial(_train, flags.config, flags.data_dir, flags.steps, side)
     for side in (GRAIN, ON_DEVICE, CONSTANT)
   }
   taken = turns.take(sides, flags.rounds)
-  config = CONFIGS[flags.config].get_config()
+  faces = config.batch_size * flags.steps
+  rows = {side: {"faces_per_second": taken[side].rates(faces)} for side in sides}
   print(f"{turns.machine()}; configs/{flags.config}.py")
-  rates = {side: config.batch_size * flags.steps / taken[side].seconds for side in sides}
-  for side, rate in rates.items():
-    print(f"{side:28} {np.median(rate):6.1f} faces/s ({rate.min():.1f} to {rate.max():.1f})")
-  ratios = {side: turns.ratio(taken, side, CONSTANT) for side in (GRAIN, ON_DEVICE)}
-  for side, (median, least, most) in ratios.items():
-    print(f"{side} keeps {median:.1%} of the rate ({least:.1%} to {most:.1%})")
-  figures = {side: float(np.median(rate)) for side, rate in rates.items()}
-  turns.write(
-    flags.json,
-    {
-      "config": flags.config,
-      "faces_per_second": figures,
-      "ratio": ratios[GRAIN][0],
-      "ratios": ratios,
-    },
-  )
+  turns.show(rows)
+  ratios = turns.ratios(taken, [(GRAIN, CONSTANT), (ON_DEVICE, CONSTANT)])
+  figures = {"ratio": turns.ratio(taken, GRAIN, CONSTANT)[0], "ratios": ratios}
+  turns.write(flags.json, {"config": flags.config, "sides": rows} | figures)
 
 
 def _train(name: str, data_dir: str, steps: int, side: str) -> turns.Work:
-  """Returns the work of training as `train.py` does, without its logs."""
-  from wav2pix_jax.runtime.allocator import keep_freed_memory
-
   keep_freed_memory()
-  import jax
-
-  from wav2pix_jax import data, models
-  from wav2pix_jax.common import schema
-  from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.train_state import create_state
-  from wav2pix_jax.train_step import train_step
-
-  config = CONFIGS[name].get_config()
+  config = jax_side.get_config(name)
   config.dataset.data_dir = data_dir
   config.dataset.on_device = side == ON_DEVICE
   builder = data.prepare(config.dataset)
-  records = data.load(builder, schema.TRAIN, config.image_size)
-  networks = models.build(config, len(data.identity_names(builder)), distributed.AXIS)
-  key = jax.random.key(config.seed)
-  state = distributed.replicate(create_state(config, networks, key))
-  feed = data.Feed(records, config)
-  step = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
-  fed_step = distributed.pmapped(feed.into(step))
-  constants = distributed.replicate((key, feed.resident))
+  feed = data.Feed(data.load(builder, schema.TRAIN, config.image_size), config)
+  step = functools.partial(train_step.train_step, config=config, axis_name=distributed.AXIS)
   batches = feed.batches(distributed.process_batch_size(config.batch_size))
   if side == CONSTANT:
     batches = itertools.repeat(next(batches))
-
-  def work():
-    nonlocal state
-    before = None
-    for batch in itertools.islice(batches, steps):
-      state, metrics = fed_step(state, distributed.shard(batch), constants)
-      jax.block_until_ready(before)  # one step ahead of the devices, as the log keeps it
-      before = metrics
-    jax.block_until_ready((state, metrics))
-
-  return work
+  return jax_side.train(
+    config,
+    identities=len(data.identity_names(builder)),
+    step=feed.into(step),
+    batches=map(distributed.shard, batches),
+    constants=distributed.replicate((jax.random.key(config.seed), feed.resident)),
+    steps=steps,
+  )
 
 
 if __name__ == "__main__":

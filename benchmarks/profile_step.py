@@ -6,11 +6,13 @@ The times of parts that run in parallel are added up. On a CPU, start it with `t
 that the time of a part does not include waiting for others.
 """
 
-import collections
 import tempfile
+from collections import Counter
 from pathlib import Path
 
-from benchmarks import train_step, turns
+import jax
+
+from benchmarks import jax_side, train_step, turns
 
 STEPS = 5
 # Words in the names of XLA and its libraries, in the order in which they are searched for.
@@ -25,8 +27,8 @@ REST = "sums and others"
 
 def main() -> None:
   """Runs the command line."""
-  parser = turns.parser(__doc__.partition("\n")[0], rounds=False)
-  parser.add_argument("--config", default="release", choices=train_step.RECIPES)
+  parser = turns.parser(__doc__, rounds=False)
+  parser.add_argument("--config", default="release", choices=jax_side.CONFIGS)
   parser.add_argument("--image_size", type=int, default=128)
   parser.add_argument("--batch_size", type=int, default=16)
   parser.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
@@ -37,40 +39,43 @@ def main() -> None:
   work()
   parts = _traced(work)
   whole = sum(parts.values())
-  kinds: collections.Counter[str] = collections.Counter()
+  kinds = Counter[str]()
   for name, seconds in parts.items():
     kinds[_kind(name)] += seconds
+
+  def rows(of: Counter[str], most: int) -> dict[str, dict[str, float]]:
+    return {
+      name: {"milliseconds": 1e3 * seconds / STEPS, "share": round(seconds / whole, 4)}
+      for name, seconds in of.most_common(most)
+    }
+
   print(
     f"{turns.machine()}; configs/{flags.config}.py in {flags.precision}, {flags.image_size} px, "
     f"batch {flags.batch_size}: {1e3 * whole / STEPS:.1f} ms per step"
   )
-  for kind, seconds in kinds.most_common():
-    print(f"{seconds / whole:7.1%}  {1e3 * seconds / STEPS:9.3f} ms  {kind}")
+  turns.show(rows(kinds, len(kinds)))
   print()
-  for name, seconds in parts.most_common(flags.top):
-    print(f"{seconds / whole:7.1%}  {1e3 * seconds / STEPS:9.3f} ms  {name}")
+  turns.show(rows(parts, flags.top))
   turns.write(
     flags.json,
     {
       "milliseconds": 1e3 * whole / STEPS,
       "ratio": round(kinds["products"] / whole, 3),
-      "kinds": {kind: round(seconds / whole, 4) for kind, seconds in kinds.items()},
-      "parts": {name: round(seconds / whole, 4) for name, seconds in parts.most_common(100)},
+      "kinds": rows(kinds, len(kinds)),
+      "parts": rows(parts, 100),
     },
   )
 
 
-def _traced(work: turns.Work) -> collections.Counter[str]:
+def _traced(work: turns.Work) -> Counter[str]:
   """Returns the seconds of each part of the work, on a GPU if there is one, else on all threads."""
-  import jax
-
   with tempfile.TemporaryDirectory() as folder:
     with jax.profiler.trace(folder):
       work()
     (path,) = Path(folder).rglob("*.xplane.pb")
     planes = list(jax.profiler.ProfileData.from_file(str(path)).planes)
   on_gpu = [plane for plane in planes if plane.name.startswith("/device:GPU")]
-  parts: collections.Counter[str] = collections.Counter()
+  parts = Counter[str]()
   for plane in on_gpu or planes:
     for line in plane.lines:
       if line.name.startswith("Stream" if on_gpu else "tf_"):

@@ -13,13 +13,11 @@ from typing import Any
 
 import jax
 
-from benchmarks import flops, turns
-from configs import base, demo, release
+from benchmarks import flops, jax_side, turns
+from benchmarks.jax_side import IDENTITIES
 from wav2pix_jax import models
 from wav2pix_jax.train_state import GanState, create_state
 
-CONFIGS = {"base": base, "demo": demo, "release": release}
-IDENTITIES = 10
 FLOAT = 4  # bytes
 LAYER_ROUNDS = 3  # of batch norm: generating for D, for G, and the backward pass
 GPUS = (8, 64, 512)
@@ -35,17 +33,11 @@ UPDATED, AVERAGED = 7 * FLOAT, 3 * FLOAT
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-  """The links between GPUs.
+  """The links between GPUs."""
 
-  Attributes:
-    name: Name of the links between machines.
-    within: Bytes per second that a GPU can send within its machine.
-    between: Bytes per second that a machine can send to others.
-  """
-
-  name: str
-  within: float
-  between: float
+  name: str  # of the links between machines
+  within: float  # bytes per second that a GPU can send within its machine
+  between: float  # bytes per second that a machine can send to others
 
 
 # NVLink 4: 900 GB/s, half of it each way. DGX H100: eight ConnectX-7.
@@ -57,19 +49,12 @@ CLUSTERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Sent:
-  """What each device sums with the others in a step.
+  """What each device sums with the others in a step."""
 
-  Attributes:
-    gradients: Bytes of both networks' gradients.
-    statistics: Bytes of batch norm's statistics.
-    features: Bytes of feature matching.
-    rounds: Number of sums that wait for each other.
-  """
-
-  gradients: int
-  statistics: int
-  features: int
-  rounds: int
+  gradients: int  # bytes of both networks' gradients
+  statistics: int  # bytes of batch norm's statistics
+  features: int  # bytes of feature matching
+  rounds: int  # number of sums that wait for each other
 
   @property
   def bytes(self) -> int:
@@ -78,11 +63,9 @@ class Sent:
 
 
 def sent(config: Any, state: GanState) -> Sent:
-  """Returns what a step sends, which does not depend on the batch or the number of devices.
+  """Returns what a step sends, from a config and a state or its shapes.
 
-  Args:
-    config: The config.
-    state: A state, or its shapes.
+  It does not depend on the batch or the number of devices.
   """
   stats = jax.tree_util.tree_leaves_with_path(state.generator.stats)
   means = [leaf for path, leaf in stats if path[-1].key == "mean"]
@@ -122,11 +105,11 @@ def computation_seconds(config: Any, state: GanState, batch_size: int) -> float:
 
 def main() -> None:
   """Runs the command line."""
-  parser = turns.parser(__doc__.partition("\n")[0], rounds=False)
-  parser.add_argument("--config", default="base", choices=CONFIGS)
+  parser = turns.parser(__doc__, rounds=False)
+  parser.add_argument("--config", default="base", choices=jax_side.CONFIGS)
   parser.add_argument("--batch_size", type=int, default=64, help="faces per GPU (default 64)")
   flags = parser.parse_args()
-  config = CONFIGS[flags.config].get_config()
+  config = jax_side.get_config(flags.config)
   state = abstract_state(config)
   a_step = sent(config, state)
   alone = computation_seconds(config, state, flags.batch_size)
@@ -136,22 +119,20 @@ def main() -> None:
     f"{a_step.features / 1e6:.3f}) in {a_step.rounds} rounds"
   )
   print(f"batch {flags.batch_size} per GPU: {1e3 * alone:.2f} ms without sending")
-  figures = {}
+  rows = {}
   for links in CLUSTERS:
     for gpus in GPUS:
       rounds = a_step.rounds * round_seconds(gpus)
       sending = communication_seconds(a_step, gpus, links)
-      efficiency = alone / (alone + sending)
-      figures[f"{links.name}, {gpus}"] = efficiency
-      print(
-        f"{links.name:26} {gpus:4} GPUs: rounds {1e3 * rounds:5.2f} ms, bytes "
-        f"{1e3 * (sending - rounds):5.2f} ms, efficiency {efficiency:4.0%}"
-      )
-  turns.write(
-    flags.json,
-    {"sent": dataclasses.asdict(a_step), "seconds": alone, "ratio": min(figures.values())}
-    | {"efficiency": figures},
-  )
+      rows[f"{links.name}, {gpus} GPUs"] = {
+        "milliseconds_of_rounds": 1e3 * rounds,
+        "milliseconds_of_bytes": 1e3 * (sending - rounds),
+        "efficiency": alone / (alone + sending),
+      }
+  turns.show(rows)
+  least = min(row["efficiency"] for row in rows.values())
+  figures = {"sent": dataclasses.asdict(a_step), "seconds": alone, "ratio": least, "sides": rows}
+  turns.write(flags.json, figures)
 
 
 def abstract_state(config: Any) -> GanState:

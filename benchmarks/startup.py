@@ -3,7 +3,6 @@
 python -m benchmarks.startup
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -21,9 +20,8 @@ MEMORY = 2048  # MiB
 
 def main() -> None:
   """Runs the command line."""
-  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser = turns.parser(__doc__, rounds=False)
   parser.add_argument("--data_dir", default="data", help="folder of prepared datasets")
-  parser.add_argument("--json", type=Path, help="a file for the figures")
   flags = parser.parse_args()
   with tempfile.TemporaryDirectory() as folder:
     environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": f"{folder}/compiled"}
@@ -49,9 +47,7 @@ def main() -> None:
     seconds(*sample, f"--out={folder}/a")
     taken["sample"], _ = seconds(*sample, f"--out={folder}/b")
   print(turns.machine())
-  for what, took in taken.items():
-    limit = f" (limit {LIMITS[what]:g} s)" if what in LIMITS else ""
-    print(f"{what:12} {took:6.1f} s{limit}")
+  turns.show({what: {"seconds": took, "limit": LIMITS.get(what)} for what, took in taken.items()})
   print(f"peak memory of the demo: {memory} MiB (limit {MEMORY} MiB)")
   ratio = taken["demo, cold"] / taken["demo, warm"]
   print(f"the compilation cache makes the demo start {ratio:.1f} times as fast")

@@ -100,15 +100,10 @@ class Discriminator(nn.Module):
 
 
 class Trainer:
-  """Both networks and their optimizers.
+  """Both networks and their optimizers, at 64 or 128 pixels.
 
-  Args:
-    image_size: 64 or 128.
-    dropout: The dropout rate.
-    device: The device to train on.
-    compiled: Use `torch.compile`; else eager, as the release runs.
-    autocast: Compute in bfloat16, with float32 parameters.
-    channels_last: Use the layout of faces and kernels that is fastest on tensor cores.
+  `compiled` uses `torch.compile`, while the release runs eagerly. `autocast` computes in bfloat16,
+  with float32 parameters. `channels_last` is the layout that is fastest on tensor cores.
   """
 
   def __init__(

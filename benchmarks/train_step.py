@@ -9,33 +9,29 @@ bfloat16. Batches are on the device.
 
 import dataclasses
 import functools
+import itertools
 
+import jax
 import numpy as np
 
-from benchmarks import ceiling, flops, turns
-from configs import base, release
+from benchmarks import ceiling, flops, jax_side, turns
+from benchmarks.jax_side import IDENTITIES
+from wav2pix_jax import train_step
 from wav2pix_jax.common import schema
+from wav2pix_jax.runtime import distributed
+from wav2pix_jax.runtime.allocator import keep_freed_memory
 
-RECIPES = {"release": release, "base": base}
-IDENTITIES = 10
 FLOAT32, TF32, BFLOAT16 = "float32", "TF32", "bfloat16"
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-  """One way to train.
-
-  Attributes:
-    name: The side's name.
-    recipe: The config, `configs/<recipe>.py`.
-    precision: The precision of convolutions and matrix products.
-    torch: None for JAX; else how PyTorch runs, "eager" or "torch.compile".
-  """
+  """One way to train."""
 
   name: str
-  recipe: str = "release"
-  precision: str = FLOAT32
-  torch: str | None = None
+  config: str = "release"  # the config, `configs/<config>.py`
+  precision: str = FLOAT32  # of convolutions and matrix products
+  torch: str | None = None  # None for JAX; else how PyTorch runs, "eager" or "torch.compile"
 
   def start(self, image_size: int, batch_size: int, steps: int) -> turns.Work:
     """Prepares training, and returns the work of this many steps."""
@@ -47,20 +43,16 @@ JAX, BASE = Side("JAX, configs/release.py"), Side("JAX, configs/base.py", "base"
 EAGER = Side("PyTorch, eager", torch="eager")
 COMPILED = Side("PyTorch, torch.compile", torch="torch.compile")
 # On a GPU. `EAGER` is compared there, too: it runs without TF32, as the release does.
-JAX_TF32, JAX_BF16, BASE_BF16 = (
-  Side("JAX, configs/release.py, TF32", precision=TF32),
-  Side("JAX, configs/release.py, bfloat16", precision=BFLOAT16),
-  Side("JAX, configs/base.py, bfloat16", "base", BFLOAT16),
-)
-EAGER_TF32, COMPILED_BF16 = (
-  Side("PyTorch, eager, TF32", precision=TF32, torch="eager"),
-  Side("PyTorch, torch.compile, bfloat16", precision=BFLOAT16, torch="torch.compile"),
-)
+JAX_TF32 = Side("JAX, configs/release.py, TF32", precision=TF32)
+JAX_BF16 = Side("JAX, configs/release.py, bfloat16", precision=BFLOAT16)
+BASE_BF16 = Side("JAX, configs/base.py, bfloat16", "base", BFLOAT16)
+EAGER_TF32 = Side("PyTorch, eager, TF32", precision=TF32, torch="eager")
+COMPILED_BF16 = Side("PyTorch, torch.compile, bfloat16", "release", BFLOAT16, "torch.compile")
 
 
 def main() -> None:
   """Runs the command line."""
-  parser = turns.parser(__doc__.partition("\n")[0])
+  parser = turns.parser(__doc__)
   parser.add_argument("--image_size", type=int, default=128, choices=(64, 128))
   parser.add_argument("--batch_size", type=int, default=16)
   parser.add_argument("--steps", type=int, default=3, help="steps per turn (default 3)")
@@ -68,61 +60,46 @@ def main() -> None:
     "--without", metavar="WORDS", action="append", help="leave out sides whose names contain WORDS"
   )
   flags = parser.parse_args()
-  size, batch_size, steps = flags.image_size, flags.batch_size, flags.steps
-  sides: tuple[Side, ...]
+  size, batch_size = flags.image_size, flags.batch_size
   if turns.gpu():
-    sides = (JAX_BF16, JAX_TF32, BASE_BF16, EAGER, EAGER_TF32, COMPILED_BF16)
+    sides = [JAX_BF16, JAX_TF32, BASE_BF16, EAGER, EAGER_TF32, COMPILED_BF16]
     compared = [(JAX_TF32, EAGER), (JAX_BF16, EAGER), (JAX_BF16, COMPILED_BF16)]
   else:
-    sides = (JAX, EAGER, COMPILED, BASE)
+    sides = [JAX, EAGER, COMPILED, BASE]
     compared = [(JAX, EAGER), (JAX, COMPILED)]
-  left_out = flags.without or []
-  sides = tuple(side for side in sides if not any(words in side.name for words in left_out))
-  starts = {side.name: functools.partial(side.start, size, batch_size, steps) for side in sides}
+  starts = {
+    side.name: functools.partial(side.start, size, batch_size, flags.steps)
+    for side in sides
+    if not any(words in side.name for words in flags.without or ())
+  }
   taken = turns.take(starts | ceiling.sides(), flags.rounds)
-  sides = tuple(side for side in sides if side.name in taken)  # on a GPU one may not fit
-  compared = [pair for pair in compared if set(pair) <= set(sides)]
   ceilings = ceiling.reached(taken)
   print(f"{turns.machine()}; {size} px, batch {batch_size}; {ceiling.in_words(ceilings)}")
-  figures = {}
+  rows = {}
   for side in sides:
-    cost = flops.train_step(_config(side.recipe, size), IDENTITIES)
-    faces = batch_size * steps / taken[side.name].seconds
-    rate, peak = float(np.median(faces)), taken[side.name].peak_mib
-    share = rate * cost / ceilings[BFLOAT16 if side.precision == BFLOAT16 else FLOAT32]
-    figures[side.name] = {
-      "faces_per_second": [round(x, 2) for x in (rate, faces.min(), faces.max())],
-      "model_gflop_a_face": cost / 1e9,
-      "share_of_ceiling": round(share, 3),
-      "peak_mib": peak,
-    }
-    memory = f", {peak:,} MiB at most" if peak else ""
-    print(
-      f"{side.name:34} {rate:8.1f} faces/s ({faces.min():.1f} to {faces.max():.1f}), "
-      f"{cost / 1e9:.1f} GFLOP per face, {share:.0%} of the ceiling{memory}"
-    )
-  ratios = {}
-  for ours, theirs in compared:
-    median, least, most = turns.ratio(taken, ours.name, theirs.name)
-    ratios[f"{ours.name} / {theirs.name}"] = [median, least, most]
-    print(f"{ours.name} is {median:.2f} times as fast as {theirs.name} ({least:.2f} to {most:.2f})")
+    if side.name in taken:  # on a GPU one may not fit
+      cost = flops.train_step(jax_side.get_config(side.config, size), IDENTITIES)
+      rates = taken[side.name].rates(batch_size * flags.steps)
+      limit = ceilings[BFLOAT16 if side.precision == BFLOAT16 else FLOAT32]
+      rows[side.name] = {
+        "faces_per_second": rates,
+        "model_gflop_a_face": cost / 1e9,
+        "share_of_ceiling": round(rates[0] * cost / limit, 3),
+        "peak_mib": taken[side.name].peak_mib,
+      }
+  turns.show(rows)
+  ratios = turns.ratios(taken, [(ours.name, theirs.name) for ours, theirs in compared])
   turns.write(
     flags.json,
     {
       "image_size": size,
       "batch_size": batch_size,
       "ceiling_gflops": {name: rate / 1e9 for name, rate in ceilings.items()},
-      "sides": figures,
+      "sides": rows,
       "ratio": next(iter(ratios.values()))[0] if ratios else None,
       "ratios": ratios,
     },
   )
-
-
-def _config(recipe: str, image_size: int):
-  config = RECIPES[recipe].get_config()
-  config.image_size = image_size
-  return config
 
 
 def batch(image_size: int, batch_size: int, window: int) -> dict[str, np.ndarray]:
@@ -138,37 +115,13 @@ def batch(image_size: int, batch_size: int, window: int) -> dict[str, np.ndarray
 
 
 def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
-  """Returns the work of training as `train.py` does."""
-  from wav2pix_jax.runtime.allocator import keep_freed_memory
-
   keep_freed_memory()
-  import jax
-
-  from wav2pix_jax import models
-  from wav2pix_jax.runtime import distributed
-  from wav2pix_jax.train_state import create_state
-  from wav2pix_jax.train_step import train_step
-
-  config = _config(side.recipe, image_size)
+  config = jax_side.get_config(side.config, image_size)
   config.precision = BFLOAT16 if side.precision == BFLOAT16 else FLOAT32
-  networks = models.build(config, IDENTITIES, distributed.AXIS)
-  key = jax.random.key(0)
-  state = distributed.replicate(create_state(config, networks, key))
-  step = distributed.pmapped(
-    functools.partial(train_step, config=config, axis_name=distributed.AXIS)
-  )
-  fed = distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
-
-  def work():
-    nonlocal state
-    before = None
-    for _ in range(steps):
-      state, metrics = step(state, fed, key)
-      jax.block_until_ready(before)  # one step ahead of the device, as the log keeps it
-      before = metrics
-    jax.block_until_ready((state, metrics))
-
-  return work
+  step = functools.partial(train_step.train_step, config=config, axis_name=distributed.AXIS)
+  sharded = distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
+  batches = itertools.repeat(sharded)
+  return jax_side.train(config, IDENTITIES, step, batches, jax.random.key(0), steps)
 
 
 def _theirs(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
@@ -189,7 +142,7 @@ def _theirs(side: Side, image_size: int, batch_size: int, steps: int) -> turns.W
   )
   tensors = trainer.tensors(batch(image_size, batch_size, 16_000))
 
-  def work():
+  def work() -> None:
     for _ in range(steps):
       trainer.step(tensors)
     if torch.cuda.is_available():

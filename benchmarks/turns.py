@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,12 @@ PATIENCE = 10  # seconds for a side to end by itself
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 
 
-def parser(description: str, rounds: bool = True) -> argparse.ArgumentParser:
-  """Returns a parser with the flags of all benchmarks, and of comparisons if `rounds`."""
-  arguments = argparse.ArgumentParser(description=description)
+def parser(doc: str, rounds: bool = True) -> argparse.ArgumentParser:
+  """Returns a parser with the flags of all benchmarks, and of comparisons if `rounds`.
+
+  It is described by the first line of a module's docstring.
+  """
+  arguments = argparse.ArgumentParser(description=doc.partition("\n")[0])
   if rounds:
     arguments.add_argument("--rounds", type=int, default=5, help="turns per side (default 5)")
   arguments.add_argument("--json", type=Path, help="file for the figures")
@@ -37,20 +40,19 @@ def parser(description: str, rounds: bool = True) -> argparse.ArgumentParser:
 
 @dataclasses.dataclass(frozen=True)
 class Taken:
-  """The measurements of a side.
+  """The measurements of a side."""
 
-  Attributes:
-    seconds: Seconds of each turn, float [rounds].
-    peak_mib: Peak of the GPU's memory, MiB; None without a GPU.
-  """
-
-  seconds: np.ndarray
-  peak_mib: int | None
+  seconds: np.ndarray  # of each turn, float [rounds]
+  peak_mib: int | None  # peak of the GPU's memory, MiB; None without a GPU
 
   @property
   def median(self) -> float:
     """Median of the seconds of a turn."""
     return float(np.median(self.seconds))
+
+  def rates(self, count: float) -> list[float]:
+    """Returns how many things per second, of `count` a turn: median, least and most."""
+    return spread(count / self.seconds)
 
 
 def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Taken]:
@@ -141,8 +143,47 @@ def _peak_mib() -> int | None:
 
 def ratio(taken: Mapping[str, Taken], ours: str, theirs: str) -> list[float]:
   """Returns how many times as fast ours is: median, least and most of the rounds."""
-  ratios = taken[theirs].seconds / taken[ours].seconds
-  return [round(float(x), 3) for x in (np.median(ratios), ratios.min(), ratios.max())]
+  return spread(taken[theirs].seconds / taken[ours].seconds)
+
+
+def ratios(
+  taken: Mapping[str, Taken], compared: Iterable[tuple[str, str]]
+) -> dict[str, list[float]]:
+  """Prints and returns the ratio of each pair (ours, theirs) of which both were taken."""
+  found = {}
+  for ours, theirs in compared:
+    if ours in taken and theirs in taken:
+      found[f"{ours} / {theirs}"] = (median, least, most) = ratio(taken, ours, theirs)
+      print(f"{ours} is {median:.2f} times as fast as {theirs} ({least:.2f} to {most:.2f})")
+  return found
+
+
+def spread(values: np.ndarray) -> list[float]:
+  """Returns median, least and most of some values, rounded."""
+  return [round(float(x), 3) for x in (np.median(values), values.min(), values.max())]
+
+
+def show(rows: Mapping[str, Mapping[str, Any]]) -> None:
+  """Prints a table of rows by name, each with cells by column.
+
+  A cell is a number, a text, None, or what `spread` returns.
+  """
+  columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+  lines = [["", *columns]]
+  lines += [[name, *(_cell(row.get(column)) for column in columns)] for name, row in rows.items()]
+  widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+  for name, *cells in lines:
+    right = (f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+    print(f"{name:{widths[0]}}{''.join(right)}".rstrip())
+
+
+def _cell(value: Any) -> str:
+  if isinstance(value, list):
+    median, least, most = map(_cell, value)
+    return f"{median} ({least} to {most})"
+  if isinstance(value, float):
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
+  return "" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
 def write(path: Path | None, figures: Mapping[str, Any]) -> None:

@@ -55,20 +55,11 @@ def get_config() -> ConfigDict:
 
 
 def _run(
-  title: str,
-  *flags: str,
-  config: str = "",
-  split: str = "test",
-  noises: tuple[str, ...] = (),
+  title: str, *flags: str, config: str = "", split: str = "test", noises: tuple[str, ...] = ()
 ) -> ConfigDict:
-  """Returns a row of the table.
+  """Returns a row of the table: a title, and the fields that differ, with their values.
 
-  Args:
-    title: The title of the row.
-    *flags: The fields that differ, with their values.
-    config: The config, if it is not the common one.
-    split: The split whose speech is used.
-    noises: Noises to evaluate with as well, one row each.
+  The config is empty if it is the common one. The split's speech is also evaluated with noises.
   """
   fields = {"flags": flags, "config": config, "split": split, "noises": noises}
   return ConfigDict({"title": title, **fields})

@@ -15,14 +15,11 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
   A dataset is a subclass in a folder of its own, and an entry in `registry.py`. Besides what TFDS
   asks for (`VERSION`, `_split_generators`, `_generate_examples`), a subclass defines the class
   methods `check`, `config` and `size`.
-
-  Attributes:
-    DOWNLOADS: Whether the builder downloads its source where `dataset.source` is empty.
-    HOMEPAGE: The address of the source.
   """
 
+  # Whether the builder downloads its source where `dataset.source` is empty.
   DOWNLOADS: ClassVar[bool] = False
-  HOMEPAGE: ClassVar[str | None] = None
+  HOMEPAGE: ClassVar[str | None] = None  # the address of the source
 
   @classmethod
   def check(cls, dataset: Any, image_size: int | None) -> None:
@@ -82,17 +79,9 @@ def record(
   instant: int = schema.CLIP_SAMPLES // 2,
   instant_error: int = 0,
 ) -> tuple[str, dict[str, Any]]:
-  """Returns a record and its key. By default the speech is a whole clip around the face.
+  """Returns a record and its key, with the fields of `schema.py`: `face` is a JPEG file.
 
-  Args:
-    name: Id of the record.
-    face: JPEG file of the face.
-    speech: Speech, int16 [T].
-    identity: Name of the speaker.
-    unit: Number of the unit of the splits.
-    offset: Number of samples from the start of the clip to `speech[0]`; -1 if it is unknown.
-    instant: Index into `speech` at which the face was filmed.
-    instant_error: Largest error of `instant`, samples.
+  By default the speech, int16 [T], is a whole clip around the face.
   """
   return name, {
     schema.ID: name,

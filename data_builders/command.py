@@ -15,10 +15,8 @@ def checked(
 ) -> Callable[[str], T]:
   """Returns an argparse type that converts a text and refuses values out of range.
 
-  Args:
-    convert: A function of the text. It may raise ValueError or ZeroDivisionError.
-    accept: A function that returns whether a value is in range. It may raise them, too.
-    expected: A description of the values that are accepted, for the error message.
+  `convert` and `accept` may raise ValueError or ZeroDivisionError, too. The error message says that
+  the text is not what is expected.
   """
 
   def parse(text: str) -> T:

@@ -46,11 +46,7 @@ def builder(dataset: Any) -> PairsBuilder:
 
 
 def size(dataset: Any) -> tuple[int, int]:
-  """Returns the number of identities and of training records, without preparing the dataset.
-
-  Raises:
-    UserError: An unknown name, or a source that cannot be read.
-  """
+  """Returns the `size` of a `config.dataset`; raises UserError as `builder`."""
   return _class_of(dataset).size(dataset)
 
 

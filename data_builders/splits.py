@@ -11,10 +11,7 @@ SHARES = {schema.TRAIN: 0.8, schema.VALIDATION: 0.1, schema.TEST: 0.1}
 def learned(everyone: Sequence[str], unseen: Iterable[str], where: str) -> list[str]:
   """Returns the names of identities that are not unseen, in the same order.
 
-  Args:
-    everyone: Names of all identities.
-    unseen: Names of the identities that are in no split but `unseen`.
-    where: Name of the dataset, for error messages.
+  The unseen are in no split but `unseen`. `where` names the dataset in error messages.
 
   Raises:
     UserError: Unseen identities do not exist, or leave fewer than two others.
@@ -33,13 +30,10 @@ def learned(everyone: Sequence[str], unseen: Iterable[str], where: str) -> list[
 def assign(units: Mapping[str, Mapping[int, int]]) -> dict[int, str]:
   """Returns the split of every unit, with about 80/10/10 % of each identity's records.
 
-  Each identity's units are assigned from largest to smallest (lowest number first among equals) to
-  the split that is then furthest below its share. If validation or test, in this order, would stay
-  empty, it gets the smallest training unit, unless that is the only one. A unit of two identities
-  is assigned by the later one.
-
-  Args:
-    units: Number of records by identity and unit.
+  Each identity's units, given with their numbers of records, are assigned from largest to smallest
+  (lowest number first among equals) to the split that is then furthest below its share. If
+  validation or test, in this order, would stay empty, it gets the smallest training unit, unless
+  that is the only one. A unit of two identities is assigned by the later one.
   """
   splits: dict[int, str] = {}
   for sizes in units.values():

@@ -32,17 +32,11 @@ COMPARED = "identity_accuracy"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-  """A run with one seed.
+  """A run with one seed."""
 
-  Attributes:
-    name: The run's name.
-    seed: The seed of its training.
-    run: The run's entry in the config.
-  """
-
-  name: str
-  seed: int
-  run: Any
+  name: str  # the run's name
+  seed: int  # the seed of its training
+  run: Any  # the run's entry in the config
 
   def workdir(self, out: Path) -> Path:
     """Returns the run's directory."""
@@ -55,14 +49,11 @@ class Job:
 
 
 def ablate(config: ConfigDict, out: Path) -> None:
-  """Trains and evaluates the runs of a config, and writes `table.md` and `table.json`.
+  """Trains and evaluates the runs of a config, and writes `table.md` and `table.json` into `out`.
 
-  The other runs are compared with the first. Those whose identity accuracy has an interval that
-  overlaps with that of the first are repeated with further seeds, as is the first.
-
-  Args:
-    config: A config like `configs/ablations.py`.
-    out: A directory for the runs and the table; runs that it contains are resumed.
+  The config is like `configs/ablations.py`. Runs that `out` contains are resumed. The other runs
+  are compared with the first. Those whose identity accuracy has an interval that overlaps with that
+  of the first are repeated with further seeds, as is the first.
 
   Raises:
     UserError: A run failed; the message is the run's.

@@ -97,16 +97,8 @@ def _export() -> None:
 # Each mode with its function, the flags that it needs with an example, and those that it may have.
 MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
   "train": (_train, {"config": "demo"}, ("workdir", "dry_run", "distributed", "profile")),
-  "sample": (
-    _sample,
-    {"workdir": "RUN", "speech": "FILE or FOLDER"},
-    ("num_draws", "seed", "out"),
-  ),
-  "evaluate": (
-    _evaluate,
-    {"workdir": "RUN"},
-    ("split", "num_draws", "noise", "vgg_face", "out"),
-  ),
+  "sample": (_sample, {"workdir": "RUN", "speech": "FILE or FOLDER"}, ("num_draws", "seed", "out")),
+  "evaluate": (_evaluate, {"workdir": "RUN"}, ("split", "num_draws", "noise", "vgg_face", "out")),
   "figures": (_figures, {"workdir": "RUN"}, ("compare", "split", "out")),
   "ablate": (_ablate, {"config": "ablations"}, ("out",)),
   "import": (_import, {"generator": "FILE", "discriminator": "FILE", "workdir": "NEW"}, ()),

@@ -59,13 +59,10 @@ def measure(
 ) -> tuple[dict[str, metrics.Result], dict[str, str]]:
   """Returns the results of all metrics, and the reasons why others are missing.
 
-  Args:
-    of: The evaluation set.
-    draws: Faces sampled from it, uint8 [draws, N, S, S, 3].
-    vgg: The file `vgg_face.mat`, if the metric that needs it is wanted.
+  The draws are faces sampled from the evaluation set, uint8 [draws, N, S, S, 3].
 
   Raises:
-    UserError: `vgg` is not such a file.
+    UserError: `vgg` is not a `vgg_face.mat`.
   """
   missing: dict[str, str] = {}
   describe = describe_real = name = None
@@ -103,20 +100,14 @@ def measure(
 def write_results(
   workdir: Path, of: EvaluationSet, step: int, draws: np.ndarray, out: Path, vgg: Path | None = None
 ) -> None:
-  """Measures faces, prints a table, and writes `metrics.json` and `report.html`.
+  """Measures faces as `measure`, prints a table, and writes `metrics.json` and `report.html`.
 
-  Both files have a part for each split and noise, and keep the parts of earlier evaluations.
-
-  Args:
-    workdir: The run's directory.
-    of: The evaluation set.
-    step: The step of the checkpoint.
-    draws: Faces sampled from the set, uint8 [draws, N, S, S, 3].
-    out: The directory for the files.
-    vgg: The file `vgg_face.mat`, if the metric that needs it is wanted.
+  Both files are written into `out`, with a part for each split and noise, and keep the parts of
+  earlier evaluations. `step` is that of the checkpoint of the run in `workdir`, from which the
+  draws, uint8 [draws, N, S, S, 3], were sampled.
 
   Raises:
-    UserError: The files cannot be written.
+    UserError: As `measure`, or the files cannot be written.
   """
   results, missing = measure(of, draws, vgg)
   counts = {"step": step, "chunks": len(of.chosen), "draws": len(draws)}

@@ -31,26 +31,17 @@ class Sampler:
   def __init__(
     self, config: Any, speakers: Sequence[str], generator: Generator, variables: dict[str, Any]
   ):
-    """Creates a sampler.
-
-    Args:
-      config: The config of the run.
-      speakers: Names of the speakers, in the order of the labels.
-      generator: The generator.
-      variables: Its variables.
-    """
+    """Creates a sampler of a generator with its variables; see the attributes."""
     self.config = config
     self.speakers = list(speakers)
-    self._generator = generator.clone(dtype=jnp.float32)
     self._variables = variables
+    self._static: dict[str, Any] = {
+      "generator": generator.clone(dtype=jnp.float32),
+      "audio_steps": tuple(config.dataset.audio_steps),
+    }
 
   def draw(
-    self,
-    speech: np.ndarray,
-    sample_rate: int,
-    num_draws: int = 1,
-    seed: int = 0,
-    name: str = "",
+    self, speech: np.ndarray, sample_rate: int, num_draws: int = 1, seed: int = 0, name: str = ""
   ) -> np.ndarray:
     """Returns faces for each second of a recording, uint8 [windows, num_draws, S, S, 3].
 
@@ -77,11 +68,7 @@ class Sampler:
   def name(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns the probability of each speaker in each second, float32 [windows, speakers].
 
-    The probabilities are those of the auxiliary classifier.
-
-    Args:
-      speech: The recording, as in `draw`.
-      sample_rate: Samples per second of the recording.
+    The probabilities are those of the auxiliary classifier; the recording is as in `draw`.
 
     Raises:
       UserError: As in `draw`.
@@ -105,13 +92,7 @@ class Sampler:
     """
 
     def forward(chosen: np.ndarray) -> tuple[jax.Array, jax.Array]:
-      return _sample_batch(
-        self._variables,
-        windows[chosen],
-        keys[chosen],
-        generator=self._generator,
-        audio_steps=tuple(self.config.dataset.audio_steps),
-      )
+      return _sample_batch(self._variables, windows[chosen], keys[chosen], **self._static)
 
     size = min(BATCH, 1 << (len(windows) - 1).bit_length())
     faces, logits = in_batches(forward, len(windows), size)
@@ -119,12 +100,7 @@ class Sampler:
 
   def function(self) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     """Returns the sampler as a pure function of a window and a key (see `sample_one`)."""
-    return functools.partial(
-      sample_one,
-      jax.device_get(self._variables),
-      generator=self._generator,
-      audio_steps=tuple(self.config.dataset.audio_steps),
-    )
+    return functools.partial(sample_one, jax.device_get(self._variables), **self._static)
 
   def _windows(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
     """Returns a window at each full second, int16 [windows, window_samples]."""
@@ -144,14 +120,8 @@ def sample_one(
 ) -> tuple[jax.Array, jax.Array]:
   """Samples one face; a pure function for `jit`, `vmap` and export.
 
-  Batch norm uses the running statistics; dropout is on.
-
-  Args:
-    variables: The generator's variables.
-    window: Speech at 16 kHz as recorded, int16 or float32 [T].
-    key: The key of the dropout masks.
-    generator: The generator.
-    audio_steps: `config.dataset.audio_steps`.
+  From the generator's variables, a window of speech at 16 kHz as recorded, int16 or float32 [T],
+  and the key of the dropout masks. Batch norm uses the running statistics; dropout is on.
 
   Returns:
     The face, uint8 [S, S, 3], and the auxiliary classifier's logits, float32 [speakers].
@@ -173,11 +143,8 @@ def _sample_batch(variables, windows, keys, *, generator, audio_steps):
 def sampling_keys(seed: int, name: str, windows: np.ndarray, draws: np.ndarray) -> jax.Array:
   """Returns a key [N] for each sample: of the seed, a name, a window and a draw.
 
-  Args:
-    seed: From 0 to 2**32 - 1.
-    name: Name of the recording or split.
-    windows: Numbers of the windows, int [N].
-    draws: Numbers of the draws, int [N].
+  The seed is from 0 to 2**32 - 1, the name that of the recording or split, and `windows` and
+  `draws` are numbers, int [N].
   """
   root = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
   numbers = jnp.stack([jnp.asarray(windows, jnp.uint32), jnp.asarray(draws, jnp.uint32)], 1)

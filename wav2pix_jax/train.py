@@ -55,13 +55,7 @@ def check(config: ConfigDict) -> None:
 def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState:
   """Trains until `config.num_steps`, resuming from the workdir's latest checkpoint if it has one.
 
-  Args:
-    config: The config.
-    workdir: The run's directory.
-    profile_steps: Number of steps to profile; 0 for none.
-
-  Returns:
-    The final state.
+  `profile_steps` of the steps are profiled. Returns the final state.
 
   Raises:
     UserError: The config cannot be trained, the workdir contains another run or is in use, or a
@@ -177,11 +171,7 @@ def _snapshot_takers(
 
 
 def _print_overview(
-  state: GanState,
-  records: data.Records,
-  held_out: data.Records,
-  split: str,
-  speakers: list[str],
+  state: GanState, records: data.Records, held_out: data.Records, split: str, speakers: list[str]
 ) -> None:
   """Prints the parameters and the data."""
   params = {"generator": state.generator.params, "discriminator": state.discriminator.params}

@@ -12,13 +12,10 @@ from wav2pix_jax.models import Networks
 
 
 class NetworkState(train_state.TrainState):
-  """One network in training.
+  """One network in training."""
 
-  Attributes:
-    stats: The collections that a forward pass in training changes: running statistics of batch norm
-      ("batch_stats") and vectors of the power iterations ("spectral"), float32.
-  """
-
+  # The collections that a forward pass in training changes: running statistics of batch norm
+  # ("batch_stats") and vectors of the power iterations ("spectral"), float32.
   stats: Any
 
   @property
@@ -28,17 +25,12 @@ class NetworkState(train_state.TrainState):
 
 
 class GanState(flax.struct.PyTreeNode):
-  """The state of training between two steps.
+  """The state of training between two steps."""
 
-  Attributes:
-    generator: The generator with the speech encoder and the auxiliary classifier.
-    discriminator: The discriminator.
-    ema: An exponential moving average of the generator's variables (parameters and statistics);
-      empty where `config.ema_decay` is 0.
-  """
-
-  generator: NetworkState
+  generator: NetworkState  # the generator with the speech encoder and the auxiliary classifier
   discriminator: NetworkState
+  # An exponential moving average of the generator's variables (parameters and statistics); empty
+  # where `config.ema_decay` is 0.
   ema: Any
 
   @property
@@ -73,11 +65,8 @@ def state_from_variables(
 ) -> GanState:
   """Returns the state at step 0 with given variables and new optimizers.
 
-  Args:
-    config: `optimizer` gives learning rates and betas, `ema_decay` whether weights are averaged.
-    networks: The networks.
-    generator: Variables of the generator as flax's `init` or an import returns them.
-    discriminator: Variables of the discriminator.
+  The variables of the networks are as flax's `init` or an import returns them. `config.optimizer`
+  gives learning rates and betas, `config.ema_decay` whether weights are averaged.
   """
   optimizer = config.optimizer
   return GanState(

@@ -18,12 +18,7 @@ Metrics = dict[str, jax.Array]
 
 
 def train_step(
-  state: GanState,
-  batch: Batch,
-  root_key: jax.Array,
-  *,
-  config: Any,
-  axis_name: str | None = None,
+  state: GanState, batch: Batch, root_key: jax.Array, *, config: Any, axis_name: str | None = None
 ) -> tuple[GanState, Metrics]:
   """One round: D learns from real, generated and mismatched faces, then G answers the new D.
 
@@ -51,12 +46,7 @@ def train_step(
 
 
 def discriminator_step(
-  state: GanState,
-  batch: Batch,
-  key: jax.Array,
-  *,
-  config: Any,
-  axis_name: str | None = None,
+  state: GanState, batch: Batch, key: jax.Array, *, config: Any, axis_name: str | None = None
 ) -> tuple[GanState, Metrics, jax.Array]:
   """The discriminator's half; of the generator only running statistics change (PyTorch release).
 
@@ -98,13 +88,8 @@ def generator_step(
 ) -> tuple[GanState, Metrics]:
   """The generator's half, with new dropout masks; of D only the power iterations' vectors change.
 
-  Args:
-    state: The state after the discriminator's half.
-    batch: This device's share of a batch.
-    key: The key of the dropout masks.
-    other_faces: Faces [B, S, S, 3] of the same generator and speech, generated with another key.
-    config: The run's config.
-    axis_name: The axis of the devices to average over; None for a single device.
+  The energy score compares its faces with `other_faces` [B, S, S, 3] of the same generator and
+  speech, generated with another key.
   """
 
   def loss(params):

@@ -24,24 +24,19 @@ CLIPS = "clips"
 
 @dataclasses.dataclass(kw_only=True)
 class ClipsConfig(tfds.core.BuilderConfig):
-  """The clips of a dataset.
+  """The clips of a dataset."""
 
-  Attributes:
-    source: The manifest. The media are beside it.
-    unseen: Names of identities that are in no split but `unseen`.
-  """
-
+  # The manifest. The media are beside it.
   source: Path
-  unseen: tuple[str, ...]
+  unseen: tuple[str, ...]  # names of identities that are in no split but `unseen`
 
 
 def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
   """Returns a config whose name depends on the manifest, as TFDS identifies datasets by name.
 
-  Args:
-    source: A folder that `prepare clips` wrote, or a manifest in it. For a folder, the clips that
-      `prepare curate` kept are used, if there are any.
-    unseen: Names of identities that are in no split but `unseen`.
+  The source is a folder that `prepare clips` wrote, or a manifest in it. For a folder, the clips
+  that `prepare curate` kept are used, if there are any. Unseen identities are in no split but
+  `unseen`.
 
   Raises:
     UserError: The manifest cannot be read.
@@ -130,11 +125,7 @@ class Builder(PairsBuilder):
   def _generate_examples(
     self, split: str, found: Sequence[tuple[int, Clip]]
   ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields records, see `schema.py`.
-
-    Raises:
-      UserError: Media are missing, or not as `prepare clips` wrote them.
-    """
+    """Yields records; raises UserError where media are not as `prepare clips` wrote them."""
     folder = self.builder_config.source.parent
     for unit, clip in tqdm.tqdm(found, f"Packing {split} clips", unit=" clips"):
       try:

@@ -25,21 +25,14 @@ LIMITS = AT_LEAST | AT_MOST
 
 @dataclasses.dataclass(frozen=True)
 class Curated:
-  """The result of a curation.
+  """The result of a curation."""
 
-  Attributes:
-    clips: All clips, with the score `distance` if it could be computed.
-    failing: Names of the scores that are beyond their limits, by clip id.
-    decisions: "accept" or "reject" by clip id. Decisions take precedence over limits.
-    unknown: Clip ids in the decisions that are not in the manifest.
-    missing: Reason why there are no distances; empty if there are.
-  """
-
-  clips: list[Clip]
-  failing: dict[str, list[str]]
+  clips: list[Clip]  # all clips, with the score `distance` if it could be computed
+  failing: dict[str, list[str]]  # names of the scores that are beyond their limits, by clip id
+  # "accept" or "reject" by clip id. Decisions take precedence over limits.
   decisions: dict[str, str]
-  unknown: list[str]
-  missing: str
+  unknown: list[str]  # clip ids in the decisions that are not in the manifest
+  missing: str  # reason why there are no distances; empty if there are
 
   @property
   def kept(self) -> list[Clip]:
@@ -54,15 +47,10 @@ class Curated:
 def curate(
   folder: Path, limits: Mapping[str, float], decisions_file: Path | None, with_review: bool
 ) -> Curated:
-  """Writes the clips that are kept to `curated.jsonl`, and optionally the review page.
+  """Writes the clips of a folder that are kept to `curated.jsonl`, and optionally the review page.
 
-  The manifest and the media stay as they are.
-
-  Args:
-    folder: The folder of the clips.
-    limits: Limits by name of the score, as in `LIMITS`.
-    decisions_file: A JSON file, `{"<clip id>": "accept" | "reject"}`, or None.
-    with_review: Whether to write `review.html`.
+  The manifest and the media stay as they are. The limits are by name of the score, as in `LIMITS`;
+  the decisions are a JSON file, `{"<clip id>": "accept" | "reject"}`.
 
   Raises:
     UserError: There are no clips, the decisions cannot be read, or the folder cannot be written.

@@ -17,38 +17,24 @@ DONE = "video.json"
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """The settings on which clips depend.
+  """The settings on which clips depend."""
 
-  Attributes:
-    rate: Number of pictures per second that are searched for a face.
-    confidence: Least confidence of the face detector.
-    frames: Whether the whole pictures are kept, too.
-  """
-
-  rate: float
-  confidence: float
-  frames: bool
+  rate: float  # number of pictures per second that are searched for a face
+  confidence: float  # least confidence of the face detector
+  frames: bool  # whether the whole pictures are kept, too
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoReport:
-  """The result of cutting a video.
+  """The result of cutting a video."""
 
-  Attributes:
-    video: Path of the video below the folder of videos.
-    clips: Number of clips.
-    looked_at: Number of pictures that were searched for a face, with 4 s of speech around them.
-    several: Number of pictures with more than one face.
-    seconds: Time from the first picture to the last, s.
-    problem: Reason why there are fewer clips than there should be; empty if there is none.
-  """
-
-  video: str
+  video: str  # path of the video below the folder of videos
   clips: int = 0
+  # Number of pictures that were searched for a face, with 4 s of speech around them.
   looked_at: int = 0
-  several: int = 0
-  seconds: float = 0.0
-  problem: str = ""
+  several: int = 0  # number of pictures with more than one face
+  seconds: float = 0.0  # time from the first picture to the last, s
+  problem: str = ""  # reason why there are fewer clips than there should be; empty if there is none
 
 
 def cut(video: Video, out: str, settings: Settings) -> VideoReport:

@@ -24,15 +24,11 @@ Run = Callable[[Work, Sequence[videos.Video]], list[cut.VideoReport]]
 
 
 def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.VideoReport]:
-  """Cuts every video of a folder, and writes `manifest.jsonl` and `report.jsonl`.
+  """Cuts every video of a folder, and writes `manifest.jsonl` and `report.jsonl` into `out`.
 
-  Removes the clips of videos that no longer exist, and what a killed run left behind.
-
-  Args:
-    folder: The folder with one folder of videos per identity, and optionally `identities.csv`.
-    out: The folder for the clips.
-    settings: Settings of the cut. They must be those of the clips that `out` has, if any.
-    run: `run_here`, or the function that `on_beam.run_on` returns.
+  The folder has one folder of videos per identity, and optionally `identities.csv`. The settings
+  must be those of the clips that `out` has, if any. Removes the clips of videos that no longer
+  exist, and what a killed run left behind. `run` is `run_here`, or what `on_beam.run_on` returns.
 
   Returns:
     One report per video, sorted by name.

@@ -37,37 +37,23 @@ FORMAT = "bv*[height<=480]+ba/b[height<=480]/bv*+ba/b"
 
 @dataclasses.dataclass(frozen=True)
 class Channel:
-  """A row of the table of channels.
+  """A row of the table of channels."""
 
-  Attributes:
-    name: Name of the identity and of its folder.
-    gender: Gender of the identity, as in the table.
-    url: URL of a channel, a playlist, a feed or a video.
-    problem: Reason why the row cannot be used; empty if it can.
-  """
-
-  name: str
-  gender: str
-  url: str
-  problem: str = ""
+  name: str  # name of the identity and of its folder
+  gender: str  # gender of the identity, as in the table
+  url: str  # URL of a channel, a playlist, a feed or a video
+  problem: str = ""  # reason why the row cannot be used; empty if it can
 
 
 @dataclasses.dataclass
 class ChannelReport:
-  """The result of downloading a channel.
+  """The result of downloading a channel."""
 
-  Attributes:
-    name: Name of the identity.
-    url: URL of the channel.
-    new: Number of videos that were downloaded now.
-    before: Number of videos that had been downloaded before.
-    problems: One line for each video that could not be downloaded.
-  """
-
-  name: str
-  url: str
-  new: int = 0
-  before: int = 0
+  name: str  # name of the identity
+  url: str  # URL of the channel
+  new: int = 0  # number of videos that were downloaded now
+  before: int = 0  # number of videos that had been downloaded before
+  # One line for each video that could not be downloaded.
   problems: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -103,16 +89,12 @@ def _is_url(url: str) -> bool:
 
 
 def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
-  """Downloads the first videos of every channel into one folder per identity.
+  """Downloads the first videos of every channel into one folder per identity, below `out`.
 
-  Videos that exist are not downloaded again, and unfinished ones are resumed. Beside each video is
-  `<id>.info.json` with the metadata `KNOWN` and the time of the download. Genders are written to
-  `identities.csv`, and a line for each problem to `download.jsonl`.
-
-  Args:
-    table: A CSV file with `COLUMNS`.
-    out: The folder for the videos.
-    at_most: Largest number of videos per channel, including those that exist.
+  The table is a CSV file with `COLUMNS`. Of each channel there are at most `at_most` videos, those
+  that exist included. Videos that exist are not downloaded again, and unfinished ones are resumed.
+  Beside each video is `<id>.info.json` with the metadata `KNOWN` and the time of the download.
+  Genders are written to `identities.csv`, and a line for each problem to `download.jsonl`.
 
   Raises:
     UserError: The table cannot be read, the extra `download` is not installed, or `out` cannot be

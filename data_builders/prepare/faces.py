@@ -13,17 +13,11 @@ _own = threading.local()
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-  """The position of a face.
+  """The position of a face."""
 
-  Attributes:
-    box: Left, top, width and height of a square, pixels.
-    confidence: Confidence of the cascade's last stage, from 0 to about 10.
-    others: Number of other faces in the picture with at least the confidence asked for.
-  """
-
-  box: tuple[int, int, int, int]
-  confidence: float
-  others: int
+  box: tuple[int, int, int, int]  # left, top, width and height of a square, pixels
+  confidence: float  # confidence of the cascade's last stage, from 0 to about 10
+  others: int  # number of other faces in the picture with at least the confidence asked for
 
   def cut(self, picture: np.ndarray) -> np.ndarray:
     """Returns the face of a picture [H, W, 3]: [height, width, 3]."""

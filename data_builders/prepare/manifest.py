@@ -16,33 +16,21 @@ MEDIA = "media"  # the folder of their faces and speech
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-  """A line of the manifest.
+  """A line of the manifest."""
 
-  Attributes:
-    id: Unique name, `identity/video/milliseconds`.
-    identity: Name of the speaker, the first folder of the video's path.
-    gender: Gender from `identities.csv`; empty if it is unknown.
-    video: Path of the video below the folder of videos.
-    time: Presentation time of the face, seconds. The speech is from 2 s before to 2 s after it.
-    box: Left, top, width and height of the face in the upright picture, pixels.
-    confidence: Confidence of the face detector.
-    face: Path of the cropped face below the manifest's folder, a JPEG file.
-    speech: Path of 4 s of speech, a WAV file at 16 kHz, mono, int16.
-    frame: Path of the whole picture, a JPEG file; empty if it was not kept.
-    scores: Scores of `scores.py` by name.
-  """
-
-  id: str
-  identity: str
-  gender: str
-  video: str
+  id: str  # unique name, `identity/video/milliseconds`
+  identity: str  # name of the speaker, the first folder of the video's path
+  gender: str  # gender from `identities.csv`; empty if it is unknown
+  video: str  # path of the video below the folder of videos
+  # Presentation time of the face, seconds. The speech is from 2 s before to 2 s after it.
   time: float
+  # Left, top, width and height of the face in the upright picture, pixels.
   box: tuple[int, int, int, int]
-  confidence: float
-  face: str
-  speech: str
-  frame: str
-  scores: dict[str, float]
+  confidence: float  # confidence of the face detector
+  face: str  # path of the cropped face below the manifest's folder, a JPEG file
+  speech: str  # path of 4 s of speech, a WAV file at 16 kHz, mono, int16
+  frame: str  # path of the whole picture, a JPEG file; empty if it was not kept
+  scores: dict[str, float]  # scores of `scores.py` by name
 
   @property
   def source(self) -> str:
@@ -51,20 +39,12 @@ class Clip:
 
 
 def write(path: Path, clips: Iterable[Clip]) -> None:
-  """Writes a manifest, whole or not at all.
-
-  Raises:
-    UserError: It cannot be written.
-  """
+  """Writes a manifest, whole or not at all; raises UserError if it cannot be written."""
   write_json_lines(path, map(dataclasses.asdict, clips))
 
 
 def write_json_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-  """Writes a file with one JSON object per line, whole or not at all.
-
-  Raises:
-    UserError: It cannot be written.
-  """
+  """Writes a line of JSON for each row, whole or not at all; raises UserError if it cannot."""
   write_whole(path, "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
@@ -93,10 +73,6 @@ def read(path: Path) -> list[Clip]:
 
 
 def from_json(fields: dict[str, Any]) -> Clip:
-  """Returns the clip of a line's fields.
-
-  Raises:
-    KeyError, TypeError, ValueError: Fields are missing or unknown.
-  """
+  """Returns the clip of a line's fields, or raises KeyError, TypeError or ValueError."""
   left, top, width, height = fields["box"]
   return Clip(**fields | {"box": (left, top, width, height)})

@@ -33,17 +33,11 @@ class UnusableError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Speech:
-  """16 kHz mono speech on the file's clock.
+  """16 kHz mono speech on the file's clock."""
 
-  Attributes:
-    start: Presentation time of `samples[0]`, seconds.
-    samples: Samples, int16 [T], 0 in gaps.
-    runs: Ranges [from, to) of samples without a gap.
-  """
-
-  start: float
-  samples: np.ndarray
-  runs: list[tuple[int, int]]
+  start: float  # presentation time of `samples[0]`, seconds
+  samples: np.ndarray  # int16 [T], 0 in gaps
+  runs: list[tuple[int, int]]  # ranges [from, to) of samples without a gap
 
   def around(self, time: float) -> np.ndarray | None:
     """Returns the 4 s centred on `time` (seconds): int16 [schema.CLIP_SAMPLES].
@@ -58,19 +52,13 @@ class Speech:
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-  """The contents of a file, except the pictures themselves.
+  """The contents of a file, except the pictures themselves."""
 
-  Attributes:
-    speech: Speech of the best audio stream.
-    shown: Presentation timestamps of the pictures of the best video stream, sorted, in ticks.
-    tick: Length of a tick, seconds.
-    notes: Problems of the file that do not prevent its use.
-  """
-
-  speech: Speech
+  speech: Speech  # of the best audio stream
+  # Presentation timestamps of the pictures of the best video stream, sorted, in ticks.
   shown: list[int]
-  tick: Fraction
-  notes: list[str]
+  tick: Fraction  # length of a tick, seconds
+  notes: list[str]  # problems of the file that do not prevent its use
 
 
 def read(path: Path) -> Contents:
@@ -108,14 +96,10 @@ def read(path: Path) -> Contents:
 
 
 def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Picture"]]:
-  """Yields the pictures with these timestamps, in order, as if every picture were decoded.
+  """Yields the pictures with these timestamps in ticks, in order, as if every one were decoded.
 
   In H.264, unreferenced pictures that are not wanted are skipped, as no other picture needs them.
   If wanted pictures are then missing, all are decoded. Those that cannot be decoded are left out.
-
-  Args:
-    path: The file.
-    wanted: Presentation timestamps, in ticks.
 
   Raises:
     UnusableError: The file can no longer be read.

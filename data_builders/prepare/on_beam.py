@@ -14,11 +14,8 @@ from wav2pix_jax.common.files import INCOMPLETE
 def run_on(flags: Sequence[str], out: Path) -> cut_all.Run:
   """Returns a function like `cut_all.run_here` that cuts videos on a Beam runner.
 
-  Workers write the clips, and only reports go through the pipeline.
-
-  Args:
-    flags: Beam's flags, `--runner=NAME` and those of the runner.
-    out: The folder for the clips. All workers need access to it and to the videos by these paths.
+  `flags` are Beam's, `--runner=NAME` and those of the runner. All workers need access to the videos
+  and to `out` by these paths: they write the clips, and only reports go through the pipeline.
 
   Raises:
     UserError: Apache Beam is not installed. The returned function raises it if the pipeline fails.

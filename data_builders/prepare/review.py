@@ -21,11 +21,8 @@ def page(
 ) -> str:
   """Returns an HTML page that works without a server, to be written beside the manifest.
 
-  Args:
-    clips: All clips. The page refers to their media by relative paths.
-    failing: Names of the scores that are beyond their limits, by clip id.
-    limits: Limits by name of the score.
-    decisions: Earlier decisions, "accept" or "reject" by clip id.
+  It refers to the clips' media by relative paths. By clip id there are the names of the scores
+  beyond their limits (`failing`), and earlier decisions, "accept" or "reject".
   """
   identities = {clip.identity: clip.gender for clip in clips}
   number = {identity: i for i, identity in enumerate(identities)}

@@ -21,19 +21,12 @@ SUFFIXES = (
 
 @dataclasses.dataclass(frozen=True)
 class Video:
-  """A video file.
+  """A video file."""
 
-  Attributes:
-    folder: The folder of all videos.
-    name: Path below `folder`, with `/`: `identity/...`.
-    size: Size in bytes; 0 if it cannot be read.
-    problem: Reason why the video must not be opened; empty if it may.
-  """
-
-  folder: str
-  name: str
-  size: int
-  problem: str = ""
+  folder: str  # the folder of all videos
+  name: str  # path below `folder`, with `/`: `identity/...`
+  size: int  # size in bytes; 0 if it cannot be read
+  problem: str = ""  # reason why the video must not be opened; empty if it may
 
   @property
   def path(self) -> Path:
@@ -90,8 +83,7 @@ def _video(root: Path, path: Path) -> Video:
 def read_genders(folder: Path) -> dict[str, str]:
   """Returns the genders of `identities.csv` by identity; empty if there is no such file.
 
-  Raises:
-    UserError: The file is not a table with Name and Gender.
+  Raises UserError if it is not a table with Name and Gender.
   """
   path = folder / IDENTITIES
   if not path.exists():
@@ -109,11 +101,7 @@ def write_genders(folder: Path, genders: dict[str, str]) -> None:
 
 
 def write_identities(folder: Path, genders: Iterable[tuple[str, str]]) -> None:
-  """Writes `identities.csv` from names and genders.
-
-  Raises:
-    UserError: It cannot be written.
-  """
+  """Writes `identities.csv` from names and genders; raises UserError if it cannot be written."""
   table = io.StringIO()
   csv.writer(table, lineterminator="\n").writerows([(NAME, GENDER), *genders])
   write_whole(folder / IDENTITIES, table.getvalue())

@@ -21,29 +21,18 @@ CHUNK = 20  # number of clips that a worker makes at a time
 
 @dataclasses.dataclass(frozen=True)
 class SyntheticClip:
-  """A face and the speech around it.
+  """A face and the speech around it."""
 
-  Attributes:
-    number: Number of the clip among those of its person.
-    face: The face in the middle of the speech, uint8 [S, S, 3].
-    speech: The speech, int16 [schema.CLIP_SAMPLES].
-    pose: The expression of the face.
-  """
-
-  number: int
-  face: np.ndarray
-  speech: np.ndarray
-  pose: Pose
+  number: int  # number of the clip among those of its person
+  face: np.ndarray  # the face in the middle of the speech, uint8 [S, S, 3]
+  speech: np.ndarray  # the speech, int16 [schema.CLIP_SAMPLES]
+  pose: Pose  # the expression of the face
 
 
 def make_clip(person: Person, number: int, size: int, seed: int) -> SyntheticClip:
-  """Returns a clip, which depends on the arguments alone.
+  """Returns a clip with a face of `size` pixels, which depends on the arguments alone.
 
-  Args:
-    person: The speaker.
-    number: Number of the clip. Each has its own utterance, room, shirt and light.
-    size: Side S of the face, pixels.
-    seed: Seed of the dataset.
+  Each number of a person has its own utterance, room, shirt and light.
   """
   said, pose, rng = say(person, number, seed)
   scale = size / SIDE * rng.uniform(0.94, 1.06)

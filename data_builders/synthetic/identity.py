@@ -114,9 +114,7 @@ class Person:
 def people(count: int, seed: int = 0) -> list[Person]:
   """Returns the ten fixed speakers, followed by random ones who alternate in gender.
 
-  Args:
-    count: Number of people. A smaller count returns the first people of a larger one.
-    seed: Seed of the random people.
+  A smaller count returns the first people of a larger one. The seed is that of the random people.
   """
   found = list(TEN[:count])
   for i in range(len(TEN), count):

@@ -21,21 +21,14 @@ _LEAST = {"identities": 2, "clips_per_identity": 3, "face_pixels": 16, "seed": 0
 
 @dataclasses.dataclass(kw_only=True)
 class SyntheticConfig(tfds.core.BuilderConfig):
-  """The size and seed of a dataset of synthetic speakers.
+  """The size and seed of a dataset of synthetic speakers."""
 
-  Attributes:
-    identities: Number of speakers. The first ten are always the same.
-    clips_per_identity: Number of clips per speaker.
-    face_pixels: Side of a face, pixels.
-    seed: Seed of the clips, and of the speakers beyond the ten.
-    unseen: Names of speakers that are in no split but `unseen`.
-  """
-
+  # Number of speakers. The first ten are always the same.
   identities: int
-  clips_per_identity: int
-  face_pixels: int
-  seed: int
-  unseen: tuple[str, ...] = ()
+  clips_per_identity: int  # number of clips per speaker
+  face_pixels: int  # side of a face, pixels
+  seed: int  # seed of the clips, and of the speakers beyond the ten
+  unseen: tuple[str, ...] = ()  # names of speakers that are in no split but `unseen`
 
 
 def config(

@@ -15,15 +15,10 @@ def mood(frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def poses(said: Utterance, times: np.ndarray, rng: np.random.Generator) -> list[Pose]:
-  """Returns the poses of a face at given times of an utterance.
+  """Returns the poses of a face at given times of an utterance, float [N], in seconds.
 
   Lips and jaw follow the sounds, and the smile follows the mood. Stress raises the brows and makes
-  the head nod. Head and gaze drift, and the eyes blink every few seconds.
-
-  Args:
-    said: The utterance.
-    times: Times from the start of the utterance, float [N], seconds.
-    rng: Generator of the movements that the sound does not determine.
+  the head nod. Head and gaze drift, and the eyes blink every few seconds, by `rng`.
   """
   frames = len(said.opening)
   seconds = np.arange(frames) / FRAME_RATE

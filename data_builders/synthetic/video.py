@@ -28,10 +28,8 @@ VARIABLE = "variable"
 def frame_times(rate: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
   """Returns the presentation time of each frame: float64 [N], seconds, from 0 up to `seconds`.
 
-  Args:
-    rate: Frames per second, such as "25" or "30000/1001", or "variable" for 12 to 40.
-    seconds: Length of the video, seconds.
-    rng: Generator of a variable rate.
+  The rate is in frames per second, such as "25" or "30000/1001", or "variable" for 12 to 40 by
+  `rng`.
 
   Raises:
     ValueError: The rate is not one of these.
@@ -50,11 +48,7 @@ def path_of(out: Path, person: Person, number: int) -> Path:
 
 
 def is_written(path: Path, seconds: float, rate: str) -> bool:
-  """Returns whether a video exists.
-
-  Raises:
-    UserError: It was made with other settings.
-  """
+  """Returns whether a video exists; raises UserError if it was made with other settings."""
   if not path.exists():
     return False
   truth = path.with_suffix(".truth.json")
@@ -104,11 +98,8 @@ def write_video(
 ) -> None:
   """Writes an MP4 file, whole or not at all, with H.264, and AAC at 44.1 kHz in stereo.
 
-  Args:
-    path: The path of the file.
-    frames: Frames, each uint8 [480, 640, 3].
-    times: Presentation time of each frame, float [N], seconds.
-    speech: Speech, int16 [T] at 16 kHz.
+  The frames are uint8 [480, 640, 3] each, with presentation times in seconds, float [N]; the speech
+  is int16 [T] at 16 kHz.
 
   Raises:
     UserError: It cannot be written.

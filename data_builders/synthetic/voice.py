@@ -96,15 +96,10 @@ class _Said:
 
 
 def speak(voice: Voice, mood: np.ndarray, rng: np.random.Generator) -> Utterance:
-  """Returns a random utterance.
+  """Returns a random utterance as long as a mood, float [F], about -1 to 1.
 
   A good mood raises the pitch, brightens the voice, speeds it up, and shortens the vocal tract, as
   a smile does (Tartter 1980).
-
-  Args:
-    voice: The voice.
-    mood: Mood, float [F], about -1 to 1. Its length is that of the utterance.
-    rng: Generator of the syllables and everything else that is random.
   """
   frames = len(mood)
   skipped = int(rng.integers(FRAME_RATE))  # start anywhere in the talk

@@ -19,29 +19,19 @@ NEVER = np.uint64(2**64 - 1)
 
 @dataclasses.dataclass
 class Timeline:
-  """Sound that is recovered from overlapping pieces.
+  """Sound that is recovered from overlapping pieces."""
 
-  Attributes:
-    samples: Samples, int16 [L], 0 where unknown.
-    known: Whether each sample is known, bool [L].
-    pieces: Index of the first sample of each piece, by number of the piece.
-  """
-
-  samples: np.ndarray
-  known: np.ndarray
-  pieces: dict[int, int]
+  samples: np.ndarray  # int16 [L], 0 where unknown
+  known: np.ndarray  # whether each sample is known, bool [L]
+  pieces: dict[int, int]  # index of the first sample of each piece, by number of the piece
 
 
 def lay_out(pieces: Sequence[np.ndarray]) -> tuple[list[Timeline], np.ndarray]:
   """Returns timelines that contain every piece once, and the pairs of pieces that share sound.
 
-  Args:
-    pieces: Pieces of sound, each int16 [T].
-
-  Returns:
-    The timelines, in order of their lowest piece, and pairs, int64 [M, 2]. Recurring sound such as
-    a jingle can lead to a pair whose relative position contradicts the others. Such a pair still
-    shares sound, but its pieces are not merged.
+  The pieces are int16 [T] each. The timelines are in order of their lowest piece; the pairs are
+  int64 [M, 2]. Recurring sound such as a jingle can lead to a pair whose relative position
+  contradicts the others. Such a pair still shares sound, but its pieces are not merged.
   """
   timelines = {i: Timeline(p.copy(), np.ones(len(p), bool), {i: 0}) for i, p in enumerate(pieces)}
   home = np.arange(len(pieces))  # piece -> the timeline that holds it

@@ -21,37 +21,24 @@ from wav2pix_jax.common import schema
 
 @dataclasses.dataclass(frozen=True)
 class RecoveredClip:
-  """A face with contiguous speech around it.
+  """A face with contiguous speech around it."""
 
-  Attributes:
-    pair: The first published pair that shows the face.
-    speech: Speech, int16 [T], at most 4 s.
-    offset: Number of samples from the estimated start of the 4 s to `speech[0]`; -1 if unknown.
-    instant: Index into `speech` of the middle of the 4 s.
-    instant_error: Largest error of `instant`, samples.
-    unit: Number of the audio group. Clips of different groups never share a sample.
-  """
-
-  pair: Pair
-  speech: np.ndarray
-  offset: int
-  instant: int
-  instant_error: int
+  pair: Pair  # the first published pair that shows the face
+  speech: np.ndarray  # int16 [T], at most 4 s
+  offset: int  # number of samples from the estimated start of the 4 s to `speech[0]`; -1 if unknown
+  instant: int  # index into `speech` of the middle of the 4 s
+  instant_error: int  # largest error of `instant`, samples
+  # Number of the audio group. Clips of different groups never share a sample.
   unit: int
 
 
 @dataclasses.dataclass(frozen=True)
 class Recovery:
-  """The clips that are recovered from the published pairs.
+  """The clips that are recovered from the published pairs."""
 
-  Attributes:
-    clips: One clip per distinct face, in the order of their first pairs.
-    seconds: Length of the distinct sound, seconds.
-    leaking: Fraction of the published test chunks that share sound with published training chunks.
-  """
-
-  clips: list[RecoveredClip]
-  seconds: float
+  clips: list[RecoveredClip]  # one clip per distinct face, in the order of their first pairs
+  seconds: float  # length of the distinct sound, seconds
+  # Fraction of the published test chunks that share sound with published training chunks.
   leaking: float
 
 

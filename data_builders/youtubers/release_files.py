@@ -33,28 +33,19 @@ _UNREADABLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-  """A published pair of a face and speech.
+  """A published pair of a face and speech."""
 
-  Attributes:
-    split: The published split, "train" or "test".
-    identity: Name of the identity, from the folder.
-    number: Number of the pair, from the file names.
-    face: The image file, JPEG data with channels in BGR order.
-    speech: Speech, int16 [T], 16 kHz mono.
-  """
-
-  split: str
-  identity: str
-  number: int
-  face: bytes
-  speech: np.ndarray
+  split: str  # the published split, "train" or "test"
+  identity: str  # name of the identity, from the folder
+  number: int  # number of the pair, from the file names
+  face: bytes  # the image file, JPEG data with channels in BGR order
+  speech: np.ndarray  # int16 [T], 16 kHz mono
 
 
 def read_pairs(source: Path) -> list[Pair]:
   """Returns all pairs, sorted by split, identity and number. Faces and sounds alone are left out.
 
-  Args:
-    source: A folder, `.zip` or `.tar.*` that contains the release's `dataset/` at any depth.
+  The source is a folder, `.zip` or `.tar.*` that contains the release's `dataset/` at any depth.
 
   Raises:
     UserError: The source cannot be read, has no pairs, or has a sound that is not 16 kHz, mono, 16
@@ -83,8 +74,7 @@ def read_pairs(source: Path) -> list[Pair]:
 def digest(source: Path) -> str:
   """Returns the SHA-256 of an archive, or of the names and contents of a folder's pairs, in hex.
 
-  Raises:
-    UserError: The source cannot be read.
+  Raises UserError if the source cannot be read.
   """
   try:
     if source.is_dir():

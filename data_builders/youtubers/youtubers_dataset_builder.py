@@ -30,29 +30,19 @@ CLEAN = "clean"
 
 @dataclasses.dataclass(kw_only=True)
 class YoutubersConfig(tfds.core.BuilderConfig):
-  """The source and variant of the dataset.
+  """The source and variant of the dataset."""
 
-  Attributes:
-    source: A folder, `.zip` or `.tar.*` of the release; empty to download it.
-    leak_free: Whether this is `clean` rather than `released`.
-    identities: Number of identities in the published archive.
-    train_records: Number of training records in the published archive, approximate for `clean`.
-  """
-
-  source: str = ""
-  leak_free: bool = False
-  identities: int = 2
+  source: str = ""  # a folder, `.zip` or `.tar.*` of the release; empty to download it
+  leak_free: bool = False  # whether this is `clean` rather than `released`
+  identities: int = 2  # number of identities in the published archive
+  # Number of training records in the published archive, approximate for `clean`.
   train_records: int = 0
 
 
 def config(name: str, source: str) -> YoutubersConfig:
-  """Returns a config whose name depends on the content of the source.
+  """Returns the config `RELEASED` or `CLEAN` of a source, "" to download it.
 
-  TFDS identifies datasets by name.
-
-  Args:
-    name: `RELEASED` or `CLEAN`.
-    source: A folder, `.zip` or `.tar.*` of the release; empty to download it.
+  Its name depends on the content of the source, as TFDS identifies datasets by name.
 
   Raises:
     UserError: The source cannot be read.
@@ -151,11 +141,7 @@ def _leak_free(pairs: Sequence[release_files.Pair]) -> dict[str, list[RecoveredC
 
 @functools.lru_cache(maxsize=16)  # neighbouring pairs show the same face
 def _rgb_jpeg(face: bytes) -> bytes:
-  """Returns a published image, whose channels are in BGR order, as an RGB JPEG file.
-
-  Raises:
-    UserError: It is not an image.
-  """
+  """Returns a published image, with channels in BGR order, as RGB JPEG; or raises UserError."""
   try:
     return images.encode_jpeg(images.decode(face)[..., ::-1])
   except OSError as error:

@@ -44,9 +44,7 @@ def read(path: str | Path) -> np.ndarray:
 def from_array(speech: np.ndarray, sample_rate: int) -> np.ndarray:
   """Converts an array to speech as `read` returns it: int16 [T], 16 kHz, mono.
 
-  Args:
-    speech: int16, or float in [-1, 1]; [T] or [T, channels].
-    sample_rate: Samples per second.
+  The array is int16, or float in [-1, 1]; [T] or [T, channels].
 
   Raises:
     UserError: Another shape or dtype, values out of range, no samples, or no such rate.
@@ -94,11 +92,7 @@ def wav(speech: np.ndarray) -> bytes:
 
 
 def write_wav(path: str | Path, speech: np.ndarray) -> None:
-  """Writes `wav` to a file.
-
-  Raises:
-    UserError: It cannot be written.
-  """
+  """Writes `wav` to a file; raises UserError if it cannot be written."""
   with writing(path):
     Path(path).write_bytes(wav(speech))
 

@@ -33,20 +33,14 @@ class UnavailableError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Described:
-  """Descriptions of N faces.
+  """Descriptions of N faces."""
 
-  Attributes:
-    found: Whether a face and its 68 landmarks were found, bool [N].
-    found_strictly: Whether they were found in the picture as it is, bool [N].
-    embedding: Embedding of the face that was found, or else of the whole picture, float32 [N, 128].
-      Those of one person are within `SAME_PERSON` of each other.
-    landmarks: x and y in pixels of the landmarks of the same region, float32 [N, 68, 2].
-  """
-
-  found: np.ndarray
-  found_strictly: np.ndarray
+  found: np.ndarray  # whether a face and its 68 landmarks were found, bool [N]
+  found_strictly: np.ndarray  # whether they were found in the picture as it is, bool [N]
+  # Embedding of the face that was found, or else of the whole picture, float32 [N, 128]. Those of
+  # one person are within `SAME_PERSON` of each other.
   embedding: np.ndarray
-  landmarks: np.ndarray
+  landmarks: np.ndarray  # x and y in pixels of the landmarks of the same region, float32 [N, 68, 2]
 
   @property
   def mouth(self) -> np.ndarray:

@@ -18,11 +18,8 @@ INCOMPLETE = "incomplete"  # ends the name of what is not complete; TFDS's names
 def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
   """Lets one process at a time work in a folder, and removes what a killed one left incomplete.
 
-  The lock is the operating system's, on a file `.lock`: it ends with the process that holds it.
-
-  Args:
-    folder: The folder, which is created if necessary.
-    wait: Whether to wait for a process that holds the lock.
+  The folder is created if necessary. The lock is the operating system's, on a file `.lock`: it ends
+  with the process that holds it.
 
   Raises:
     UserError: Another process holds the lock and `wait` is False, or the folder cannot be written.
@@ -46,11 +43,7 @@ def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-  """Turns an OSError into one line that names what cannot be written, as on a full disk.
-
-  Raises:
-    UserError: Instead of an OSError.
-  """
+  """Turns an OSError into a UserError that names what cannot be written, as on a full disk."""
   try:
     yield
   except OSError as error:
@@ -85,9 +78,7 @@ def atomically(path: Path) -> Iterator[Path]:
 def make_once(path: Path, make: Callable[[Path], None]) -> None:
   """Creates a file or folder unless it exists; it appears whole, and one process makes it.
 
-  Args:
-    path: The file or folder.
-    make: Writes it at the path that it is given.
+  `make` writes it at the path that it is given.
 
   Raises:
     UserError: It cannot be written.
@@ -102,21 +93,16 @@ def make_once(path: Path, make: Callable[[Path], None]) -> None:
 def write_whole(path: Path, content: str | bytes) -> None:
   """Writes a file that appears whole or not at all; its folder is created if necessary.
 
-  Raises:
-    UserError: It cannot be written.
+  Raises UserError if it cannot be written.
   """
   with atomically(path) as incomplete:
     incomplete.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def fill_template(template: Path, data: Any) -> str:
-  """Returns a template with `data` as JSON in place of `/*DATA*/null`.
+  """Returns an HTML template with `data` as JSON in place of `/*DATA*/null`.
 
   Every "<" is escaped, so that a name with "</script>" in it cannot end the script.
-
-  Args:
-    template: The HTML file.
-    data: Anything that `json.dumps` accepts.
   """
   content = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
   return template.read_text(encoding="utf-8").replace("/*DATA*/null", content)

@@ -16,8 +16,7 @@ LABEL_HEIGHT = 14  # pixels
 def decode(data: bytes) -> np.ndarray:
   """Returns an image file's pixels in the channel order of the file: uint8 [H, W, 3].
 
-  Raises:
-    OSError: Pillow cannot read it, or it is truncated.
+  Raises OSError if Pillow cannot read it, or it is truncated.
   """
   with Image.open(io.BytesIO(data)) as image:
     return np.asarray(image.convert("RGB"))
@@ -52,9 +51,7 @@ def to_uint8(face: np.ndarray) -> np.ndarray:
 def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndarray:
   """Returns a picture of faces in rows, each row below its label: uint8 [H, W, 3].
 
-  Args:
-    rows: R rows of up to C faces, uint8 [S, S, 3]; shorter rows end in white.
-    labels: R lines of text.
+  A row has any number of faces, uint8 [S, S, 3]; shorter rows end in white.
   """
   size = rows[0][0].shape[0]
   font = ImageFont.load_default(LABEL_HEIGHT - 4)
@@ -72,8 +69,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
 def save_png(path: str | Path, picture: np.ndarray) -> None:
   """Writes uint8 [H, W, 3] as a PNG file; its folder is created if necessary.
 
-  Raises:
-    UserError: It cannot be written.
+  Raises UserError if it cannot be written.
   """
   with writing(path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)

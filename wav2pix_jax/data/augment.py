@@ -18,11 +18,9 @@ NOISE_BELOW = (5, 40)  # decibels
 
 
 def augment(raw: Batch, dataset: Any) -> Batch:
-  """Returns a raw batch as the networks take it; both are defined in `schema.py`.
+  """Returns a raw batch, or a device's share of it, as the networks take it; see `schema.py`.
 
-  Args:
-    raw: A raw batch, or a device's share of it.
-    dataset: `config.dataset`; `distort`, `flip` and `audio_steps` are read.
+  Of `dataset`, which is `config.dataset`, it reads `distort`, `flip` and `audio_steps`.
   """
   speech: Any = raw[schema.SPEECH]
   if dataset.distort:
@@ -48,17 +46,10 @@ def augment(raw: Batch, dataset: Any) -> Batch:
 def distort(window: jax.Array, length: jax.Array, seed: jax.Array) -> jax.Array:
   """Returns a window as another room and microphone might record it (ours).
 
-  Four of five windows are filtered, with gains that are normal with 6 dB at eight frequencies from
-  50 Hz to 8 kHz, and get noise, from white to pink, 5 to 40 dB below the speech. The others stay as
-  they are, and silence stays nearly silent.
-
-  Args:
-    window: int16 or float [T]; zeros from `length` on.
-    length: Samples of speech in the window, int32 [].
-    seed: The seed, uint32 [].
-
-  Returns:
-    float32 [T], at about the same level.
+  It is int16 or float [T], with zeros from `length` (int32 []) on; the result is float32 [T], at
+  about the same level. Four of five windows are filtered, with gains that are normal with 6 dB at
+  eight frequencies from 50 Hz to 8 kHz, and get noise, from white to pink, 5 to 40 dB below the
+  speech. The others stay as they are, and silence stays nearly silent. The seed is uint32 [].
   """
   often, bands, white, slope, below = jax.random.split(jax.random.key(seed), 5)
   valid = jnp.arange(len(window)) < length

@@ -19,15 +19,7 @@ class Feed:
   """
 
   def __init__(self, records: Records, config: Any):
-    """Creates the feed.
-
-    Args:
-      records: The training records.
-      config: The config.
-
-    Raises:
-      UserError: The records do not fit on a device.
-    """
+    """Creates the feed of a config; raises UserError if the records do not fit on a device."""
     self._records, self._config = records, config
     self._window = config.dataset.window_samples
     self.resident: dict[str, np.ndarray] = {}
@@ -37,17 +29,7 @@ class Feed:
   def batches(
     self, batch_size: int, process_index: int = 0, process_count: int = 1, start: int = 0
   ) -> Iterator[dict[str, np.ndarray]]:
-    """Returns what the host feeds to `batch`, endlessly from step `start` on.
-
-    Args:
-      batch_size: Examples of this process.
-      process_index: The number of this process.
-      process_count: The number of processes.
-      start: Steps finished before.
-
-    Raises:
-      UserError: As `plan.plan_batches`.
-    """
+    """Returns what the host feeds to `batch`, endlessly from `start` on; see `plan_batches`."""
     planned = plan.plan_batches(
       self._records, self._config, batch_size, process_index, process_count, start
     )
@@ -67,9 +49,7 @@ class Feed:
   def batch(self, fed: dict[str, jax.Array], resident: dict[str, jax.Array]) -> Batch:
     """Returns a batch as the networks take it; a pure function inside the step.
 
-    Args:
-      fed: What `batches` yields, or a device's share of it.
-      resident: `resident`, on the device.
+    `fed` is what `batches` yields, or a device's share of it, and `resident` is on the device.
     """
     raw = gather.gather_on_device(resident, fed, self._window) if resident else fed
     return augment(raw, self._config.dataset)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -23,29 +22,16 @@ _PASSED_ON = (schema.LENGTH, schema.SEED, schema.MIRRORED, schema.MISMATCHED_MIR
 def gather(records: Records, plan: plans.Plan, window_samples: int) -> dict[str, np.ndarray]:
   """Returns a planned batch with its speech and faces, gathered on the host.
 
-  Args:
-    records: The records.
-    plan: A batch of the plan.
-    window_samples: Samples per window.
-
-  Returns:
-    A raw batch as `schema.py` defines it.
+  It is a raw batch as `schema.py` defines it, with windows of `window_samples` samples.
   """
-  chosen = plan[plans.RECORD]
   windows = [
     audio.cut(records.speech_of(record), int(start), window_samples)
-    for record, start in zip(chosen, plan[plans.START], strict=True)
+    for record, start in zip(plan[plans.RECORD], plan[plans.START], strict=True)
   ]
-  batch = {
+  return {
     schema.SPEECH: np.stack(windows),
-    schema.FACE: records.faces[chosen],
-    schema.IDENTITY: records.identity[chosen],
+    **_labelled_faces(records.faces, records.identity, plan),
   }
-  if plans.MISMATCHED in plan:
-    batch[schema.MISMATCHED_FACE] = records.faces[plan[plans.MISMATCHED]]
-  if plans.FURTHER in plan:
-    batch[schema.FURTHER_FACES] = records.faces[plan[plans.FURTHER]]
-  return batch | {name: plan[name] for name in _PASSED_ON if name in plan}
 
 
 def arrays(records: Records, window_samples: int) -> dict[str, np.ndarray]:
@@ -78,31 +64,29 @@ def arrays(records: Records, window_samples: int) -> dict[str, np.ndarray]:
 def gather_on_device(
   stored: dict[str, jax.Array], plan: dict[str, jax.Array], window_samples: int
 ) -> dict[str, jax.Array]:
-  """Returns a planned batch with its speech and faces, gathered from arrays on the device.
+  """Returns the same as `gather`, from what `arrays` returns, `stored` on the device.
 
-  Args:
-    stored: What `arrays` returns.
-    plan: A batch of the plan, or a device's share of it.
-    window_samples: Samples per window.
-
-  Returns:
-    A raw batch as `schema.py` defines it.
+  `plan` may be a device's share of a batch.
   """
 
   def window(record: jax.Array, start: jax.Array) -> jax.Array:
     return lax.dynamic_slice(stored[schema.SPEECH], (record, start), (1, window_samples))[0]
 
-  chosen = plan[plans.RECORD]
-  batch = {
-    schema.SPEECH: jax.vmap(window)(chosen, plan[plans.START]),
-    schema.FACE: stored[schema.FACE][chosen],
-    schema.IDENTITY: stored[schema.IDENTITY][chosen],
+  return {
+    schema.SPEECH: jax.vmap(window)(plan[plans.RECORD], plan[plans.START]),
+    **_labelled_faces(stored[schema.FACE], stored[schema.IDENTITY], plan),
   }
+
+
+def _labelled_faces(faces: Any, identity: Any, plan: dict[str, Any]) -> dict[str, Any]:
+  """Returns all of a raw batch but the speech, from NumPy's or JAX's arrays."""
+  chosen = plan[plans.RECORD]
+  batch = {schema.FACE: faces[chosen], schema.IDENTITY: identity[chosen]}
   if plans.MISMATCHED in plan:
-    batch[schema.MISMATCHED_FACE] = stored[schema.FACE][plan[plans.MISMATCHED]]
+    batch[schema.MISMATCHED_FACE] = faces[plan[plans.MISMATCHED]]
   if plans.FURTHER in plan:
-    batch[schema.FURTHER_FACES] = stored[schema.FACE][plan[plans.FURTHER]]
-  return batch | {name: jnp.asarray(plan[name]) for name in _PASSED_ON if name in plan}
+    batch[schema.FURTHER_FACES] = faces[plan[plans.FURTHER]]
+  return batch | {name: plan[name] for name in _PASSED_ON if name in plan}
 
 
 def free_memory() -> int | None:

@@ -109,8 +109,7 @@ def genders(builder: PairsBuilder) -> list[str]:
 def held_out_split(builder: PairsBuilder) -> str:
   """Returns the split that training may look at without learning from it: `validation`, or `test`.
 
-  Raises:
-    UserError: The dataset has neither.
+  Raises UserError if the dataset has neither.
   """
   for split in (schema.VALIDATION, schema.TEST):
     if split in builder.info.splits:
@@ -122,24 +121,15 @@ def held_out_split(builder: PairsBuilder) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-  """A split at one image size, in memory-mapped arrays.
+  """A split at one image size, in memory-mapped arrays."""
 
-  Attributes:
-    faces: uint8 [N, S, S, 3].
-    speech: The speech of all records end to end, int16.
-    stops: Where in `speech` each record ends, int64 [N].
-    identity: Labels, int32 [N].
-    instant: Index into each record's speech at which the face was filmed, int32 [N]; see
-      `schema.py`.
-    digest: 16 hex digits, which change if any of these arrays does.
-  """
-
-  faces: np.ndarray
-  speech: np.ndarray
-  stops: np.ndarray
-  identity: np.ndarray
+  faces: np.ndarray  # uint8 [N, S, S, 3]
+  speech: np.ndarray  # the speech of all records end to end, int16
+  stops: np.ndarray  # where in `speech` each record ends, int64 [N]
+  identity: np.ndarray  # labels, int32 [N]
+  # Index into each record's speech at which the face was filmed, int32 [N]; see `schema.py`.
   instant: np.ndarray
-  digest: str
+  digest: str  # 16 hex digits, which change if any of these arrays does
 
   def __len__(self) -> int:
     return len(self.stops)
@@ -157,9 +147,7 @@ class Records:
   def spread(self, count: int, without: np.ndarray | None = None) -> np.ndarray:
     """Returns up to `count` indices spread evenly over the split, in the order of identities.
 
-    Args:
-      count: Largest number of indices.
-      without: Indices not to choose.
+    Indices in `without` are not chosen.
     """
     free = np.setdiff1d(np.arange(len(self)), [] if without is None else without)
     chosen = spread_evenly(free, count)
@@ -179,10 +167,7 @@ class Records:
 def centred_start(length: Any, window_samples: int, instant: Any) -> Any:
   """Returns where a window around an instant starts, moved to lie within the speech if it can.
 
-  Args:
-    length: Samples of speech, int [...].
-    window_samples: Samples of the window.
-    instant: Index into the speech, int [...].
+  `length` and `instant` are the speech's length and an index into it, in samples, int [...].
   """
   return np.clip(instant - window_samples // 2, 0, np.maximum(length - window_samples, 0))
 

@@ -1,26 +1,17 @@
 """Measures of generated faces, and the classifiers and baselines they need."""
 
-from collections.abc import Sequence
+import functools
 
 from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics.catalogue import METRICS, frechet
 from wav2pix_jax.metrics.faces import Faces, describe_faces
 from wav2pix_jax.metrics.metric import Kind, Metric, Need, Result, compute
 
+# The results of all metrics for which these faces suffice: `compute` without its first argument.
+measure = functools.partial(compute, METRICS)
 TITLES = {metric.name: metric.title for metric in METRICS}
 
 
 def needing(need: Need) -> list[str]:
   """Returns the names of the metrics with a need."""
   return [metric.name for metric in METRICS if need in metric.needs]
-
-
-def measure(
-  draws: Sequence[Faces],
-  held_out: Faces,
-  reference: Faces,
-  resamples: int = 0,
-  genders: Sequence[str] = (),
-) -> dict[str, Result]:
-  """Returns the results of all metrics for which these faces suffice; see `metric.compute`."""
-  return compute(METRICS, draws, held_out, reference, resamples, genders)

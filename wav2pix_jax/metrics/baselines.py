@@ -13,13 +13,9 @@ SEED = 0
 def most_frequent_person(held_out: Faces, reference: Faces, draws: int) -> list[Faces]:
   """Returns the baseline: random real faces of the most frequent person, whatever is said.
 
-  Where that person is unseen, the faces are anybody's, as otherwise a baseline would never find an
-  unseen person by chance.
-
-  Args:
-    held_out: The N real faces that go with the speech.
-    reference: Real faces to choose from.
-    draws: Number of sets of N faces.
+  It consists of `draws` sets of as many faces as are held out, chosen from the reference. Where
+  that person is unseen, the faces are anybody's, as otherwise a baseline would never find an unseen
+  person by chance.
   """
   rng = np.random.default_rng(SEED)
   frequent = np.bincount(held_out.identity).argmax()

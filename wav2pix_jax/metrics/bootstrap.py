@@ -14,16 +14,12 @@ SEED = 0
 def intervals(
   measure: Measure, identity: np.ndarray, resamples: int, unbiased: bool
 ) -> tuple[Interval, dict[int, Interval]]:
-  """Returns the 95% interval of a metric, and that of each label.
+  """Returns the 95% interval of a metric, and that of each label, from a number of resamples.
 
-  Each person's chunks are drawn again with replacement; all samples of a chunk go with it.
-
-  Args:
-    measure: The metric.
-    identity: Labels of the chunks, int32 [N].
-    resamples: Number of resamples.
-    unbiased: Whether resamples estimate the metric without bias, as a mean over chunks does. If
-      not, since a resample contains the same face twice, intervals are shifted by the bias.
+  Each person's chunks, whose labels are int32 [N], are drawn again with replacement; all samples of
+  a chunk go with it. `unbiased` says whether resamples estimate the metric without bias, as a mean
+  over chunks does. If not, since a resample contains the same face twice, intervals are shifted by
+  the bias.
   """
   rng = np.random.default_rng(SEED)
   people = [np.flatnonzero(identity == label) for label in np.unique(identity)]

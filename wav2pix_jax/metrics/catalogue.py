@@ -6,7 +6,7 @@ faces of the wrong person are flawless; each of these fails another metric
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
@@ -112,19 +112,11 @@ def _feature_distance(context: Context, draws: Sequence[Faces]) -> Measure | Non
   if not people:
     return None
 
-  def distance(faces: Faces, chunks: np.ndarray) -> float:
-    both = faces.features[chunks], held_out.features[chunks]
-    return frechet(*both) / held_out.features.shape[1]
+  def distance(label: int, own: np.ndarray) -> float:
+    real = held_out.features[own]
+    return _mean(frechet(faces.features[own], real) / real.shape[1] for faces in draws)
 
-  def measure(chunks):
-    identity = held_out.identity[chunks]
-    by_identity = {
-      int(label): _mean(distance(faces, chunks[identity == label]) for faces in draws)
-      for label in people
-    }
-    return _mean(by_identity.values()), by_identity
-
-  return measure
+  return lambda chunks: _over_people(held_out.identity, people, chunks, distance)
 
 
 def _mouth(context: Context, draws: Sequence[Faces]) -> Measure | None:
@@ -134,24 +126,17 @@ def _mouth(context: Context, draws: Sequence[Faces]) -> Measure | None:
   follow the speech.
   """
   held_out = context.held_out
-  people = held_out.people(3)
-  if not len(people):
+  if not len(held_out.people(3)):
     return None
-  real, generated = held_out.by_dlib.mouth, np.stack([faces.by_dlib.mouth for faces in draws])
-
-  def measure(chunks):
-    return _correlation(real[chunks], generated[:, chunks], held_out.identity[chunks], people)
-
-  return measure
+  return functools.partial(_correlation, held_out.by_dlib.mouth, held_out, draws)
 
 
 def _mouth_p_value(context: Context, draws: Sequence[Faces]) -> float:
   """Share of permutations of each person's real faces that go as well with the generated mouths."""
   rng = np.random.default_rng(SEED)
   held_out = context.held_out
-  real, generated = held_out.by_dlib.mouth, np.stack([faces.by_dlib.mouth for faces in draws])
-  compared = generated, held_out.identity, held_out.people(3)
-  observed, _ = _correlation(real, *compared)
+  real, chunks = held_out.by_dlib.mouth, np.arange(len(held_out))
+  observed, _ = _correlation(real, held_out, draws, chunks)
   by_person = np.argsort(held_out.identity, kind="stable")
   at_least = 0
   for _ in range(PERMUTATIONS):
@@ -159,7 +144,7 @@ def _mouth_p_value(context: Context, draws: Sequence[Faces]) -> float:
     shuffled = shuffled[np.argsort(held_out.identity[shuffled], kind="stable")]
     permuted = np.empty_like(real)
     permuted[by_person] = real[shuffled]
-    at_least += _correlation(permuted, *compared)[0] >= observed
+    at_least += _correlation(permuted, held_out, draws, chunks)[0] >= observed
   return (at_least + 1) / (PERMUTATIONS + 1)
 
 
@@ -201,14 +186,10 @@ def _diversity_of_draws(context: Context, draws: Sequence[Faces]) -> Measure | N
     paired = spread_evenly(np.flatnonzero(held_out.identity == label), PAIRED)
     real[label] = _over_pairs(_differences(held_out.pictures[paired]), np.arange(len(paired)))
 
-  def measure(chunks):
-    identity = held_out.identity[chunks]
-    by_identity = {
-      label: float(generated[chunks[identity == label]].mean()) / real[label] for label in people
-    }
-    return _mean(by_identity.values()), by_identity
+  def difference(label: int, own: np.ndarray) -> float:
+    return float(generated[own].mean()) / real[label]
 
-  return measure
+  return lambda chunks: _over_people(held_out.identity, people, chunks, difference)
 
 
 def _contrast(context: Context, draws: Sequence[Faces]) -> Measure:
@@ -220,11 +201,7 @@ def _contrast(context: Context, draws: Sequence[Faces]) -> Measure:
 
 METRICS = [  # in the order of tables
   Metric(
-    "identity_accuracy",
-    "identity accuracy",
-    Kind.SHARE,
-    _right_identity,
-    [Need.KNOWN_IDENTITIES],
+    "identity_accuracy", "identity accuracy", Kind.SHARE, _right_identity, [Need.KNOWN_IDENTITIES]
   ),
   Metric(
     "vgg_face_accuracy",
@@ -247,11 +224,7 @@ METRICS = [  # in the order of tables
   ),
   Metric("landmarks", "landmarks found", Kind.SHARE, _landmarks, [Need.DLIB]),
   Metric(
-    "landmarks_strictly",
-    "landmarks found, strictly",
-    Kind.SHARE,
-    _landmarks_strictly,
-    [Need.DLIB],
+    "landmarks_strictly", "landmarks found, strictly", Kind.SHARE, _landmarks_strictly, [Need.DLIB]
   ),
   Metric(
     "frechet_distance",
@@ -262,12 +235,7 @@ METRICS = [  # in the order of tables
   ),
   Metric("kernel_distance", "kernel distance (0 is best)", Kind.DISTANCE, _kernel_distance),
   Metric(
-    "mouth",
-    "mouth opening, correlation",
-    Kind.CORRELATION,
-    _mouth,
-    [Need.DLIB],
-    _mouth_p_value,
+    "mouth", "mouth opening, correlation", Kind.CORRELATION, _mouth, [Need.DLIB], _mouth_p_value
   ),
   Metric("feature_distance", "feature distance (0 is best)", Kind.DISTANCE, _feature_distance),
   Metric("spread_of_chunks", "diversity between chunks", Kind.RATIO, _diversity_of_chunks),
@@ -302,19 +270,33 @@ def _varied(held_out: Faces) -> list[int]:
   ]
 
 
-def _correlation(
-  real: np.ndarray, generated: np.ndarray, identity: np.ndarray, people: np.ndarray
+def _over_people(
+  identity: np.ndarray,
+  people: Iterable[int],
+  chunks: np.ndarray,
+  value: Callable[[int, np.ndarray], float],
 ) -> tuple[float, dict[int, float]]:
-  """Returns the correlation of mouths [n] and [draws, n], its mean over people and each one's."""
+  """Returns the mean over people of a value of the label and its chunks, and the value of each."""
+  labels = identity[chunks]
+  by_identity = {int(label): value(label, chunks[labels == label]) for label in people}
+  return _mean(by_identity.values()), by_identity
+
+
+def _correlation(
+  real: np.ndarray, held_out: Faces, draws: Sequence[Faces], chunks: np.ndarray
+) -> tuple[float, dict[int, float]]:
+  """Returns the correlation of real mouths [N] and generated ones on some chunks, as `Measure`."""
 
   def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
 
-  by_identity = {}
-  for label in people:
-    own = identity == label
-    by_identity[int(label)] = _mean(correlation(real[own], mouths[own]) for mouths in generated)
-  return _mean(by_identity.values()), by_identity
+  mouths = [faces.by_dlib.mouth for faces in draws]
+  return _over_people(
+    held_out.identity,
+    held_out.people(3),
+    chunks,
+    lambda label, own: _mean(correlation(real[own], generated[own]) for generated in mouths),
+  )
 
 
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -22,32 +22,20 @@ SEED = 0  # of samples and of noise
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSet:
-  """Chunks of a split's speech, and the real faces that generated ones are compared with.
+  """Chunks of a split's speech, and the real faces that generated ones are compared with."""
 
-  Attributes:
-    builder: The dataset's builder.
-    config: The run's config.
-    split: The split's name.
-    names: Names of everyone with a label.
-    records: The records of the split.
-    chosen: Indices of the records whose speech is used, int [N].
-    windows: That speech, int16 [N, window_samples].
-    noise: The noise in it; None where it is as recorded.
-    known: Real faces to compare with, uint8 [M, S, S, 3], none of them of the chosen records. They
-      are of the training split, and for the split `unseen` of the unseen speakers as well.
-    known_identity: Their labels, int32 [M].
-  """
-
-  builder: Any
-  config: Any
-  split: str
-  names: list[str]
-  records: data.Records
-  chosen: np.ndarray
-  windows: np.ndarray
-  noise: Noise | None
+  builder: Any  # the dataset's builder
+  config: Any  # the run's config
+  split: str  # the split's name
+  names: list[str]  # names of everyone with a label
+  records: data.Records  # the records of the split
+  chosen: np.ndarray  # indices of the records whose speech is used, int [N]
+  windows: np.ndarray  # that speech, int16 [N, window_samples]
+  noise: Noise | None  # the noise in it; None where it is as recorded
+  # Real faces to compare with, uint8 [M, S, S, 3], none of them of the chosen records. They are of
+  # the training split, and for the split `unseen` of the unseen speakers as well.
   known: np.ndarray
-  known_identity: np.ndarray
+  known_identity: np.ndarray  # their labels, int32 [M]
 
   @property
   def title(self) -> str:
@@ -66,13 +54,7 @@ class EvaluationSet:
 
 
 def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -> EvaluationSet:
-  """Returns the evaluation set of a run.
-
-  Args:
-    workdir: The run's directory.
-    config: The run's config.
-    split: A split of its dataset.
-    added: Noise to add to the speech.
+  """Returns the evaluation set of a run: a split of its dataset, with noise in the speech.
 
   Raises:
     UserError: There is no such split, or the run was trained on another dataset.

@@ -11,22 +11,14 @@ from wav2pix_jax.metrics.vgg_face import Name
 
 @dataclasses.dataclass(frozen=True)
 class Faces:
-  """N faces of known people.
+  """N faces of known people."""
 
-  Attributes:
-    pictures: uint8 [N, S, S, 3].
-    identity: Labels of whom they show or should show, int32 [N].
-    logits: Logits of the identity classifier, float32 [N, learned identities].
-    features: Its features, float32 [N, C].
-    described: What dlib makes of them; None without dlib.
-    named: Labels that VGG-Face gives them, int32 [N]; None without VGG-Face.
-  """
-
-  pictures: np.ndarray
-  identity: np.ndarray
-  logits: np.ndarray
-  features: np.ndarray
-  described: Described | None = None
+  pictures: np.ndarray  # uint8 [N, S, S, 3]
+  identity: np.ndarray  # labels of whom they show or should show, int32 [N]
+  logits: np.ndarray  # logits of the identity classifier, float32 [N, learned identities]
+  features: np.ndarray  # its features, float32 [N, C]
+  described: Described | None = None  # what dlib makes of them; None without dlib
+  # Labels that VGG-Face gives them, int32 [N]; None without VGG-Face.
   named: np.ndarray | None = None
 
   def __len__(self) -> int:
@@ -44,11 +36,7 @@ class Faces:
 
   @property
   def by_dlib(self) -> Described:
-    """What dlib makes of them.
-
-    Raises:
-      ValueError: They were described without dlib.
-    """
+    """What dlib makes of them; raises ValueError if they were described without dlib."""
     if self.described is None:
       raise ValueError("these faces were described without dlib")
     return self.described

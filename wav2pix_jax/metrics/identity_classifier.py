@@ -36,14 +36,9 @@ Classify = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def load_classifier(builder: tfds.core.DatasetBuilder, image_size: int) -> Classify:
-  """Returns the classifier of a dataset's people, after training it on first use.
+  """Returns the classifier of a prepared dataset's people, after training it on first use.
 
-  Args:
-    builder: The builder of a prepared dataset.
-    image_size: Side of the faces in pixels.
-
-  Raises:
-    UserError: The cache cannot be written.
+  Raises UserError if the cache cannot be written.
   """
   path = Path(builder.data_dir) / "classifier" / f"{image_size}px_{RECIPE}.safetensors"
 
@@ -76,8 +71,7 @@ def as_function(learned: dict[str, Any]) -> Classify:
 def train_classifier(records: data.Records) -> dict[str, Any]:
   """Returns a classifier's variables, and the deviation of its features over the training faces.
 
-  Args:
-    records: Real training faces of everybody whom it shall distinguish.
+  It learns to distinguish everybody in `records`.
   """
   size = min(records.faces.shape[1], LARGEST)
   people = int(records.identity.max()) + 1

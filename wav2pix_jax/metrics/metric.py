@@ -38,19 +38,12 @@ class Kind(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Context:
-  """What generated faces are compared with.
+  """What generated faces are compared with."""
 
-  Attributes:
-    held_out: The N real faces that go with the speech.
-    reference: Real faces of everyone, other than those.
-    genders: Gender of each label; empty where they are not known.
-    draws: Number of samples of each chunk.
-  """
-
-  held_out: Faces
-  reference: Faces
-  genders: np.ndarray
-  draws: int
+  held_out: Faces  # the N real faces that go with the speech
+  reference: Faces  # real faces of everyone, other than those
+  genders: np.ndarray  # gender of each label; empty where they are not known
+  draws: int  # number of samples of each chunk
 
   def provides(self, need: Need) -> bool:
     """Whether a metric with this need can be computed."""
@@ -65,24 +58,17 @@ class Context:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-  """One metric; `catalogue.py` lists them all.
+  """One metric; `catalogue.py` lists them all."""
 
-  Attributes:
-    name: Its name in `metrics.json` and in logs.
-    title: Its name in tables and reports.
-    kind: How it is computed and read.
-    function: Of a SHARE, from a context and faces to bool [N]. Of others, from a context and the
-      faces sampled from all chunks, once or more often, to a function that computes the metric on
-      some of the chunks, or to None if there are too few faces.
-    needs: What has to be there.
-    p_value: Of a CORRELATION, from a context and faces to the share of permutations that reach it.
-  """
-
-  name: str
-  title: str
-  kind: Kind
+  name: str  # its name in `metrics.json` and in logs
+  title: str  # its name in tables and reports
+  kind: Kind  # how it is computed and read
+  # Of a SHARE, from a context and faces to bool [N]. Of others, from a context and the faces
+  # sampled from all chunks, once or more often, to a function that computes the metric on some of
+  # the chunks, or to None if there are too few faces.
   function: Callable[[Context, Any], Any]
-  needs: Collection[Need] = ()
+  needs: Collection[Need] = ()  # what has to be there
+  # Of a CORRELATION, from a context and faces to the share of permutations that reach it.
   p_value: Callable[[Context, Sequence[Faces]], float] | None = None
 
   def on(self, context: Context, draws: Sequence[Faces]) -> Measure | None:
@@ -96,25 +82,18 @@ class Metric:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """A metric's values.
+  """A metric's values."""
 
-  Attributes:
-    value: Its value for generated faces.
-    real: Its value for real faces: the ceiling, or of a distance the floor.
-    baseline: Its value for faces that ignore the speech (see `baselines.py`).
-    by_identity: Its value for each label, where it has a meaning.
-    interval: 95% interval over other chunks; None where it was not computed.
-    intervals: The same for each label.
-    p_value: Share of permutations in which faces of other chunks go as well with the speech; None
-      where that was not tested.
-  """
-
-  value: float
-  real: float
-  baseline: float
+  value: float  # its value for generated faces
+  real: float  # its value for real faces: the ceiling, or of a distance the floor
+  baseline: float  # its value for faces that ignore the speech (see `baselines.py`)
+  # Its value for each label, where it has a meaning.
   by_identity: Mapping[int, float] = dataclasses.field(default_factory=dict)
-  interval: Interval | None = None
+  interval: Interval | None = None  # 95% interval over other chunks; None where it was not computed
+  # The same for each label.
   intervals: Mapping[int, Interval] = dataclasses.field(default_factory=dict)
+  # Share of permutations in which faces of other chunks go as well with the speech; None where that
+  # was not tested.
   p_value: float | None = None
 
 
@@ -151,15 +130,14 @@ def compute(
     else:
       real = _value(metric, context, [others if metric.kind == Kind.DISTANCE else held_out])
     baseline = 0.0 if metric.kind == Kind.CORRELATION else _value(metric, context, ignoring)
-    result = Result(value, real, baseline, by_identity)
+    interval: Interval | None = None
+    intervals: dict[int, Interval] = {}
     if resamples:
-      interval, by_label = bootstrap.intervals(
+      interval, intervals = bootstrap.intervals(
         measure, held_out.identity, resamples, unbiased=metric.kind == Kind.SHARE
       )
-      result = dataclasses.replace(result, interval=interval, intervals=by_label)
-    if metric.p_value:
-      result = dataclasses.replace(result, p_value=metric.p_value(context, draws))
-    results[metric.name] = result
+    p_value = metric.p_value(context, draws) if metric.p_value else None
+    results[metric.name] = Result(value, real, baseline, by_identity, interval, intervals, p_value)
   return results
 
 

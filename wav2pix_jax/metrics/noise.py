@@ -17,27 +17,19 @@ HARMONICS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Noise:
-  """Noise that is added to speech.
+  """Noise that is added to speech."""
 
-  Attributes:
-    kind: "white" noise, "music" (chords, four notes per second), or "babble" of four other voices;
-      "silence" replaces the speech.
-    decibels: Signal-to-noise ratio, from mean squares.
-  """
-
+  # "white" noise, "music" (chords, four notes per second), or "babble" of four other voices;
+  # "silence" replaces the speech.
   kind: str
-  decibels: float
+  decibels: float  # signal-to-noise ratio, from mean squares
 
   def __str__(self) -> str:
     return self.kind if self.kind == "silence" else f"{self.kind} {self.decibels:g} dB"
 
 
 def parse(text: str) -> Noise:
-  """Parses "KIND:DECIBELS", such as "babble:10", or "silence".
-
-  Raises:
-    UserError: The text is neither.
-  """
+  """Parses "KIND:DECIBELS", such as "babble:10", or "silence"; else raises UserError."""
   kind, colon, decibels = text.partition(":")
   try:
     if kind in KINDS and bool(colon) != (kind == "silence"):
@@ -51,15 +43,10 @@ def parse(text: str) -> Noise:
 
 
 def add(windows: np.ndarray, noise: Noise, speakers: np.ndarray, seed: int) -> np.ndarray:
-  """Returns windows of speech with noise, int16 [N, T].
+  """Returns windows of speech with noise, int16 [N, T] both.
 
-  Where the sum exceeds the range of int16, the window is attenuated as a whole.
-
-  Args:
-    windows: Windows of speech, int16 [N, T].
-    noise: The noise to add.
-    speakers: Labels of the speakers, int [N]; babble consists of other speakers' windows.
-    seed: Seed of the noise.
+  Babble consists of the windows of other speakers, given by their labels, int [N]. Where the sum
+  exceeds the range of int16, the window is attenuated as a whole.
 
   Raises:
     UserError: The noise is babble, and there is only one speaker.

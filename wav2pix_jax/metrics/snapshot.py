@@ -22,18 +22,13 @@ DRAWS = 2  # samples of each chunk
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-  """What a run generated from one split's speech.
+  """What a run generated from one split's speech."""
 
-  Attributes:
-    figures: Values by name, `<name of the snapshots>/<metric>`.
-    grid: uint8 [H, W, 3]: bands of real faces, of faces sampled as `--mode=sample` does, and where
-      these come from averaged weights, of faces sampled with the last weights.
-    warnings: What is wrong with the faces, a sentence each.
-  """
-
-  figures: dict[str, float]
+  figures: dict[str, float]  # values by name, `<name of the snapshots>/<metric>`
+  # uint8 [H, W, 3]: bands of real faces, of faces sampled as `--mode=sample` does, and where these
+  # come from averaged weights, of faces sampled with the last weights.
   grid: np.ndarray
-  warnings: list[str]
+  warnings: list[str]  # what is wrong with the faces, a sentence each
 
 
 class SnapshotTaker:
@@ -55,18 +50,10 @@ class SnapshotTaker:
     config: ConfigDict,
     speakers: list[str],
   ):
-    """Chooses the chunks.
+    """Chooses `count` chunks, spread evenly over the records of a split.
 
-    Args:
-      name: The first part of the figures' names.
-      records: The records of the split.
-      split: The split's name in labels.
-      count: Number of chunks, spread evenly over the records.
-      reference: Real training faces.
-      classify: The identity classifier.
-      generator: The run's generator.
-      config: The run's config.
-      speakers: The names of the labels.
+    The figures' names begin with `name`. The reference are real training faces, and the speakers
+    are the names of the labels.
     """
     chosen = records.spread(count)
     self._name, self._split = name, split
@@ -80,11 +67,9 @@ class SnapshotTaker:
     ]
 
   def __call__(self, variables: dict[str, Any], last: dict[str, Any] | None) -> Snapshot:
-    """Returns a snapshot of a generator.
+    """Returns a snapshot of a generator with the variables that `--mode=sample` would use.
 
-    Args:
-      variables: The generator's variables that `--mode=sample` would use.
-      last: Those of the last step if they differ, else None.
+    `last` are those of the last step if they differ, else None.
     """
     sampler = self._sampler(variables)
     draws = []

@@ -72,11 +72,7 @@ def fine_tuned(path: Path, faces: np.ndarray, identity: np.ndarray) -> Name:
 
 
 def descriptor(path: Path) -> Callable[[np.ndarray, str], np.ndarray]:
-  """Returns VGG-Face's descriptor as a function of faces and a title: float32 [N, C], norm 1.
-
-  Raises:
-    UserError: As `read`.
-  """
+  """Returns VGG-Face as a function of faces and a title: float32 [N, C], norm 1; see `read`."""
   net, params, mean, size = read(path)
 
   @jax.jit
@@ -95,8 +91,7 @@ def descriptor(path: Path) -> Callable[[np.ndarray, str], np.ndarray]:
 def read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:
   """Returns network, parameters, mean colour [3] and image size of a `vgg_face.mat`.
 
-  Raises:
-    UserError: It is not such a file.
+  Raises UserError if it is not such a file.
   """
   try:
     return _read(path)

@@ -13,15 +13,10 @@ from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-  """The two networks.
+  """The two networks."""
 
-  Attributes:
-    generator: The generator, with the speech encoder and the auxiliary classifier.
-    discriminator: The spectral-normalised discriminator.
-  """
-
-  generator: Generator
-  discriminator: Discriminator
+  generator: Generator  # the generator, with the speech encoder and the auxiliary classifier
+  discriminator: Discriminator  # the spectral-normalised discriminator
 
 
 # Widths double towards 4x4 up to this one, which the paper has at 128 px. A network for 256 px then
@@ -51,13 +46,10 @@ def check(config: Any) -> None:
 
 
 def build(config: Any, identities: int, axis_name: str | None = None) -> Networks:
-  """Returns the networks of a config.
+  """Returns the networks of a config, with an auxiliary classifier of this many identities.
 
-  Args:
-    config: The config; `image_size`, `precision`, `dataset.window_samples` and `model` are read.
-    identities: Number of speakers that the auxiliary classifier distinguishes.
-    axis_name: The axis of the devices over which batch norm averages in training; None for one
-      device.
+  Of the config it reads `image_size`, `precision`, `dataset.window_samples` and `model`. In
+  training batch norm averages over the devices of the axis; without one, over a single device.
 
   Raises:
     UserError: As `check`.

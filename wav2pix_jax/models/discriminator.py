@@ -12,23 +12,18 @@ from wav2pix_jax.models import layers
 
 
 class Discriminator(nn.Module):
-  """Strided convolutions to 4x4, where the speech embedding is added, and a score.
+  """Strided convolutions to 4x4, where the speech embedding is added, and a score."""
 
-  Attributes:
-    widths: Channels at half the image size, a quarter, ... down to 4x4.
-    spectral_norm: Whether all kernels but that of the last convolution have spectral norm.
-    last_spectral_norm: Whether that one has.
-    projection: Whether the score contains an inner product of the embedding and the last features
-      (Miyato and Koyama 2018). If not, the embedding is concatenated to the features (paper) before
-      the last convolution, which is linear. The score is then a term of the face plus a term of the
-      speech, and does not depend on whether the two belong together.
-    dtype: The dtype of the convolutions to 4x4; parameters, features and scores are float32.
-  """
-
+  # Channels at half the image size, a quarter, ... down to 4x4.
   widths: tuple[int, ...]
-  spectral_norm: bool
-  last_spectral_norm: bool
+  spectral_norm: bool  # whether all kernels but that of the last convolution have spectral norm
+  last_spectral_norm: bool  # whether that one has
+  # Whether the score contains an inner product of the embedding and the last features (Miyato and
+  # Koyama 2018). If not, the embedding is concatenated to the features (paper) before the last
+  # convolution, which is linear. The score is then a term of the face plus a term of the speech,
+  # and does not depend on whether the two belong together.
   projection: bool
+  # The dtype of the convolutions to 4x4; parameters, features and scores are float32.
   dtype: DTypeLike = jnp.float32
 
   @nn.compact
@@ -37,10 +32,8 @@ class Discriminator(nn.Module):
   ) -> tuple[jax.Array, jax.Array]:
     """Returns scores float32 [B] and the last features float32 [B, 4, 4, C].
 
-    Args:
-      faces: float32 [B, S, S, 3] in [-1, 1].
-      embedding: Embeddings of speech, float32 [B, E].
-      train: Whether to update the power iterations of the spectral norms.
+    From faces float32 [B, S, S, 3] in [-1, 1] and embeddings of speech, float32 [B, E]. In training
+    the power iterations of the spectral norms are updated.
     """
     # fmt: off
     norm = self.spectral_norm

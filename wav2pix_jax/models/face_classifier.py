@@ -10,21 +10,16 @@ WIDTHS = (32, 64, 128, 128)  # channels of the first blocks; larger sizes repeat
 
 
 class FaceClassifier(nn.Module):
-  """Strided convolutions with batch norm to 4x4, average pooling, and a linear layer.
+  """Strided convolutions with batch norm to 4x4, average pooling, and a linear layer."""
 
-  Attributes:
-    identities: Number of people.
-  """
-
-  identities: int
+  identities: int  # number of people
 
   @nn.compact
   def __call__(self, faces: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
     """Returns logits float32 [B, identities] and features float32 [B, C].
 
-    Args:
-      faces: float32 [B, S, S, 3] in [-1, 1]; S is a power of two, at least 8.
-      train: Whether to normalise by the batch and update the running statistics.
+    From faces float32 [B, S, S, 3] in [-1, 1]; S is a power of two, at least 8. In training they
+    are normalised by the batch, and the running statistics are updated.
     """
     # fmt: off
     x = faces                                               # [B, S, S, 3]

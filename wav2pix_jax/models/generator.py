@@ -11,19 +11,12 @@ from wav2pix_jax.models.speech_encoder import SpeechEncoder
 
 
 class AuxiliaryClassifier(nn.Module):
-  """Names the speaker from the embedding (paper, section 4.2; layers of the PyTorch release).
+  """Names the speaker from the embedding (paper, section 4.2; layers of the PyTorch release)."""
 
-  Attributes:
-    hidden: Width of the hidden layer.
-    identities: Number of speakers.
-    batch_norm: Whether batch norm follows both layers, including the logits (release).
-    axis_name: The axis of the devices whose batch is normalised together.
-  """
-
-  hidden: int
-  identities: int
-  batch_norm: bool
-  axis_name: str | None = None
+  hidden: int  # width of the hidden layer
+  identities: int  # number of speakers
+  batch_norm: bool  # whether batch norm follows both layers, including the logits (release)
+  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool) -> jax.Array:
@@ -43,24 +36,16 @@ class Upsampler(nn.Module):
 
   Dropout on the embedding varies the face as a whole; in later layers it varies smaller patches.
   Maps have the embedding's dtype.
-
-  Attributes:
-    widths: Channels at 4x4, 8x8, ... up to half the image size.
-    batch_norm: Whether batch norm follows each of these layers.
-    spectral_norm: Whether all kernels have spectral norm (release).
-    dropout: Rate of all dropout.
-    dropout_embedding: Whether there is dropout on the embedding.
-    dropout_layers: Number of layers, from the first, with dropout before the ReLU.
-    axis_name: The axis of the devices whose batch is normalised together.
   """
 
+  # Channels at 4x4, 8x8, ... up to half the image size.
   widths: tuple[int, ...]
-  batch_norm: bool
-  spectral_norm: bool
-  dropout: float
-  dropout_embedding: bool
-  dropout_layers: int
-  axis_name: str | None = None
+  batch_norm: bool  # whether batch norm follows each of these layers
+  spectral_norm: bool  # whether all kernels have spectral norm (release)
+  dropout: float  # rate of all dropout
+  dropout_embedding: bool  # whether there is dropout on the embedding
+  dropout_layers: int  # number of layers, from the first, with dropout before the ReLU
+  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
@@ -88,18 +73,12 @@ class Upsampler(nn.Module):
 
 
 class Generator(nn.Module):
-  """From speech to a face and the speaker's name: everything that the generator's loss trains.
+  """From speech to a face and the speaker's name: everything that the generator's loss trains."""
 
-  Attributes:
-    encoder: From speech to embedding.
-    classifier: From embedding to speaker, always in float32.
-    upsampler: From embedding to face.
-    dtype: The dtype of the convolutions; parameters, statistics, norms and outputs are float32.
-  """
-
-  encoder: SpeechEncoder
-  classifier: AuxiliaryClassifier
-  upsampler: Upsampler
+  encoder: SpeechEncoder  # from speech to embedding
+  classifier: AuxiliaryClassifier  # from embedding to speaker, always in float32
+  upsampler: Upsampler  # from embedding to face
+  # The dtype of the convolutions; parameters, statistics, norms and outputs are float32.
   dtype: DTypeLike = jnp.float32
 
   def __call__(

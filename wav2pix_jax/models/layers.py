@@ -20,18 +20,12 @@ class Conv(nn.Module):
   columns are those of the release: the last axis of every kernel here is PyTorch's first.
 
   Kernels are stored and normalised in float32, and convolve in the dtype of the input.
-
-  Attributes:
-    convolve: A function of `ops`.
-    kernel_shape: The kernel's shape, as that function's docstring gives it.
-    use_bias: Whether to add a bias per output channel, initially 0.
-    spectral_norm: Whether to apply spectral norm.
   """
 
-  convolve: Callable[[Array, Array], Array]
-  kernel_shape: tuple[int, ...]
-  use_bias: bool = False
-  spectral_norm: bool = False
+  convolve: Callable[[Array, Array], Array]  # a function of `ops`
+  kernel_shape: tuple[int, ...]  # the kernel's shape, as that function's docstring gives it
+  use_bias: bool = False  # whether to add a bias per output channel, initially 0
+  spectral_norm: bool = False  # whether to apply spectral norm
 
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
@@ -70,11 +64,9 @@ class BatchNorm(nn.Module):
   flax's own keeps the biased variance of a batch, while the release's running variance is unbiased
   (N / (N - 1)). Momentum is 0.9 (PyTorch's 0.1) and epsilon 1e-5; the scale is initialised from
   N(1, 0.02) and the shift with 0, as in the release. Computation is in float32 for any dtype.
-
-  Attributes:
-    axis_name: The axis of the devices to average over in training; None for one device.
   """
 
+  # The axis of the devices to average over in training; None for one device.
   axis_name: str | None = None
 
   @nn.compact

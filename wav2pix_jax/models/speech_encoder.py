@@ -19,25 +19,17 @@ def output_length(samples: int, blocks: int) -> int:
 
 
 class SpeechEncoder(nn.Module):
-  """Six convolutions with kernel 15 and stride 4, then three dense layers.
+  """Six convolutions with kernel 15 and stride 4, then three dense layers."""
 
-  Attributes:
-    widths: Channels of each convolution.
-    hidden: Width of the first dense layer.
-    embedding: Width of the second dense layer and of the embedding.
-    batch_norm: Whether batch norm follows every convolution (release; the paper names none).
-    normalise: Whether to divide the embedding by its root mean square. Generator and discriminator
-      then receive it at full scale from the first step; with the release's initialisation it is
-      about 1/30 (measured).
-    axis_name: The axis of the devices whose batch is normalised together.
-  """
-
-  widths: tuple[int, ...]
-  hidden: int
-  embedding: int
-  batch_norm: bool
+  widths: tuple[int, ...]  # channels of each convolution
+  hidden: int  # width of the first dense layer
+  embedding: int  # width of the second dense layer and of the embedding
+  batch_norm: bool  # whether batch norm follows every convolution (release; the paper names none)
+  # Whether to divide the embedding by its root mean square. Generator and discriminator then
+  # receive it at full scale from the first step; with the release's initialisation it is about 1/30
+  # (measured).
   normalise: bool
-  axis_name: str | None = None
+  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
 
   @nn.compact
   def __call__(self, speech: jax.Array, train: bool) -> jax.Array:

@@ -5,23 +5,18 @@ import jax
 
 
 class VggFace(nn.Module):
-  """VGG-16 up to its second fully connected layer.
+  """VGG-16 up to its second fully connected layer."""
 
-  Attributes:
-    widths: Channels of each convolution, by block; a block ends with a pooling.
-    hidden: Widths of both fully connected layers.
-  """
-
+  # Channels of each convolution, by block; a block ends with a pooling.
   widths: tuple[tuple[int, ...], ...]
-  hidden: tuple[int, int]
+  hidden: tuple[int, int]  # widths of both fully connected layers
 
   @nn.compact
   def __call__(self, faces: jax.Array) -> jax.Array:
-    """Returns features float32 [B, hidden[1]].
+    """Returns features float32 [B, hidden[1]] of faces float32 [B, S, S, 3].
 
-    Args:
-      faces: float32 [B, S, S, 3], RGB, 0 to 255 minus the mean. S is always the same for one set of
-        weights: 224 for the published ones.
+    Faces are RGB, 0 to 255 minus the mean. S is always the same for one set of weights: 224 for the
+    published ones.
     """
     x = faces
     for i, block in enumerate(self.widths, 1):

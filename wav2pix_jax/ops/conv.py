@@ -20,12 +20,7 @@ Array = jax.Array
 def conv_15_stride_4(x: Array, kernel: Array) -> Array:
   """1-D convolution with stride 4 and padding (6, 7).
 
-  Args:
-    x: Speech [B, T, C].
-    kernel: [15, C, D].
-
-  Returns:
-    [B, (T - 2) // 4 + 1, D].
+  From speech [B, T, C] and a kernel [15, C, D] to [B, (T - 2) // 4 + 1, D].
   """
   return lax.platform_dependent(x, kernel, cpu=_conv_15_stride_4_cpu, default=_conv_15_stride_4)
 
@@ -33,12 +28,7 @@ def conv_15_stride_4(x: Array, kernel: Array) -> Array:
 def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
   """2-D convolution with stride 2 and padding 1.
 
-  Args:
-    x: Maps [B, H, W, C].
-    kernel: [4, 4, C, D].
-
-  Returns:
-    [B, H / 2, W / 2, D].
+  From maps [B, H, W, C] and a kernel [4, 4, C, D] to [B, H / 2, W / 2, D].
   """
   return lax.platform_dependent(x, kernel, cpu=_conv_4x4_stride_2_cpu, default=_conv_4x4_stride_2)
 
@@ -46,12 +36,7 @@ def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
 def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
   """2-D transposed convolution with stride 2 and padding 1.
 
-  Args:
-    x: Maps [B, H, W, C].
-    kernel: [4, 4, D, C].
-
-  Returns:
-    [B, 2 H, 2 W, D].
+  From maps [B, H, W, C] and a kernel [4, 4, D, C] to [B, 2 H, 2 W, D].
   """
   return lax.platform_dependent(
     x, kernel, cpu=_conv_transpose_4x4_stride_2_cpu, default=_conv_transpose_4x4_stride_2
@@ -61,12 +46,7 @@ def conv_transpose_4x4_stride_2(x: Array, kernel: Array) -> Array:
 def conv_transpose_4x4_from_point(x: Array, kernel: Array) -> Array:
   """Transposed convolution of a single pixel, without padding: one 4x4 stamp for each vector.
 
-  Args:
-    x: Vectors [B, C].
-    kernel: [4, 4, D, C].
-
-  Returns:
-    [B, 4, 4, D].
+  From vectors [B, C] and a kernel [4, 4, D, C] to [B, 4, 4, D].
   """
   return jnp.einsum("bc,hwdc->bhwd", x, kernel)
 
@@ -74,12 +54,7 @@ def conv_transpose_4x4_from_point(x: Array, kernel: Array) -> Array:
 def conv_4x4_to_point(x: Array, kernel: Array) -> Array:
   """Convolution of 4x4 maps to a single pixel, without padding.
 
-  Args:
-    x: Maps [B, 4, 4, C].
-    kernel: [4, 4, C, D].
-
-  Returns:
-    [B, 1, 1, D].
+  From maps [B, 4, 4, C] and a kernel [4, 4, C, D] to [B, 1, 1, D].
   """
   return jnp.einsum("bhwc,hwcd->bd", x, kernel)[:, None, None]
 

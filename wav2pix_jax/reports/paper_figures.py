@@ -21,19 +21,12 @@ INCHES = 0.9  # side of a face
 
 @dataclasses.dataclass(frozen=True)
 class Generated:
-  """A run, and faces that it generated.
+  """A run, and faces that it generated."""
 
-  Attributes:
-    workdir: The run's directory.
-    of: The evaluation set with the speech.
-    step: The step of the checkpoint.
-    faces: uint8 [N, S, S, 3].
-  """
-
-  workdir: Path
-  of: EvaluationSet
-  step: int
-  faces: np.ndarray
+  workdir: Path  # the run's directory
+  of: EvaluationSet  # the evaluation set with the speech
+  step: int  # the step of the checkpoint
+  faces: np.ndarray  # uint8 [N, S, S, 3]
 
   @property
   def label(self) -> str:
@@ -43,13 +36,10 @@ class Generated:
 
 
 def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> None:
-  """Writes each figure as PNG and PDF, and prints its caption.
+  """Writes each figure as PNG and PDF into `out`, and prints its caption.
 
-  Args:
-    workdir: The directory of a run with a checkpoint.
-    compare: Directories of other runs on the same dataset, for figure 6.
-    split: The split whose speech is used: "train", "validation", "test" or "unseen".
-    out: The directory for the files.
+  The split's speech is used: "train", "validation", "test" or "unseen". Figure 6 compares the run
+  with others on the same dataset.
 
   Raises:
     UserError: There is no such run or split, the runs are on different datasets, or the extra
@@ -64,12 +54,7 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
   for other in others:
     if not _same_speech(first.of, other.of):
       raise UserError(f"--compare={other.workdir}: its {split} speech is not that of {workdir}.")
-  written = [
-    _samples(first),
-    _landmarks(first),
-    _beside_real(first),
-    _side_by_side(runs),
-  ]
+  written = [_samples(first), _landmarks(first), _beside_real(first), _side_by_side(runs)]
   seeds = f"sampling seed {evaluation_set.SEED}, training seed {first.of.config.seed}"
   for number, made in enumerate(written, 3):
     if made is None:

@@ -17,19 +17,12 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-  """A chunk of speech with its faces.
+  """A chunk of speech with its faces."""
 
-  Attributes:
-    identity: Label of the speaker.
-    speech: int16 [T], 16 kHz.
-    real: The real face, uint8 [S, S, 3].
-    generated: Samples, uint8 [draws, S, S, 3].
-  """
-
-  identity: int
-  speech: np.ndarray
-  real: np.ndarray
-  generated: np.ndarray
+  identity: int  # label of the speaker
+  speech: np.ndarray  # int16 [T], 16 kHz
+  real: np.ndarray  # the real face, uint8 [S, S, 3]
+  generated: np.ndarray  # samples, uint8 [draws, S, S, 3]
 
 
 def page(
@@ -41,12 +34,9 @@ def page(
 ) -> str:
   """Returns an HTML page that needs no other file and no server.
 
-  Args:
-    title: The page's title.
-    about: A line below the title.
-    parts: The content of `metrics.json`, by split and noise.
-    names: Names of the identities.
-    examples: The examples, in the order in which they are shown for each identity.
+  Below the title there is the line `about`. The parts are the content of `metrics.json`, by split
+  and noise, and the names those of the identities. Examples are shown in their order for each
+  identity.
   """
   data = {
     "title": title,

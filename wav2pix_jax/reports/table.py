@@ -6,12 +6,9 @@ from wav2pix_jax import metrics
 
 
 def table(results: Mapping[str, metrics.Result], names: Sequence[str]) -> str:
-  """Returns the results as lines of text.
+  """Returns results, by the metrics' names, as lines of text.
 
-  Args:
-    results: Results by the metrics' names.
-    names: Names of the identities. The last column shows those with the lowest and the highest
-      value, or both of two.
+  The last column shows the identities with the lowest and the highest value, or both of two.
   """
   lines = [f"{'':30}{'generated':>9}  {'95%':14}{'real':>8}{'baseline':>9}  by person"]
   for name, title in metrics.TITLES.items():

@@ -36,11 +36,7 @@ class Checkpoints:
   """
 
   def __init__(self, workdir: Path, read_only: bool = False):
-    """Opens the checkpoints.
-
-    Args:
-      workdir: The run's directory.
-      read_only: Leave the folder unchanged, as another process may be writing to it.
+    """Opens the checkpoints; `read_only` while another process may be writing to the workdir.
 
     Raises:
       UserError: The folder cannot be opened.
@@ -79,9 +75,8 @@ class Checkpoints:
   def save(self, state: GanState, held_out: dict[str, float]) -> None:
     """Starts to write the checkpoint of `state.step`; all processes call this together.
 
-    Args:
-      state: Without NaN or Inf. It may be donated as soon as this returns.
-      held_out: Figures by which the best checkpoint is chosen; empty where none were computed.
+    The state is without NaN or Inf. It may be donated as soon as this returns. The best checkpoint
+    is chosen by the figures `held_out`, which are empty where none were computed.
 
     Raises:
       UserError: This checkpoint or the one before could not be written.
@@ -89,19 +84,15 @@ class Checkpoints:
     with self._in_one_line("could not be written", KEPT):
       self._manager.save(
         int(jax.device_get(state.step)),
-        args=ocp.args.Composite(
-          state=ocp.args.StandardSave(distributed.across_processes(state)),
-        ),
+        args=ocp.args.Composite(state=ocp.args.StandardSave(distributed.across_processes(state))),
         metrics=held_out if BEST in held_out else None,
       )
 
   def restore(self, step: int, abstract: GanState) -> GanState:
-    """Returns the state of a checkpoint.
+    """Returns the state of an existing checkpoint.
 
-    Args:
-      step: The step of an existing checkpoint.
-      abstract: Shapes, dtypes and placement (see `distributed.abstract`). The devices and processes
-        may differ from those that saved.
+    Its shapes, dtypes and placement are given, see `distributed.abstract`. The devices and
+    processes may differ from those that saved.
 
     Raises:
       UserError: The checkpoint is damaged, or of other networks.
@@ -151,19 +142,12 @@ def _without_warnings() -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A checkpoint of a run, with what is needed to use it.
+  """A checkpoint of a run, with what is needed to use it."""
 
-  Attributes:
-    config: The run's config.
-    speakers: The names of the labels.
-    networks: The networks, built for one device.
-    state: The state of the checkpoint.
-  """
-
-  config: ConfigDict
-  speakers: list[str]
-  networks: models.Networks
-  state: GanState
+  config: ConfigDict  # the run's config
+  speakers: list[str]  # the names of the labels
+  networks: models.Networks  # the networks, built for one device
+  state: GanState  # the state of the checkpoint
 
   @property
   def step(self) -> int:
@@ -180,9 +164,7 @@ class Run:
 def load(workdir: Path, step: int | None = None) -> Run:
   """Loads a checkpoint of the run in a workdir, which stays unchanged.
 
-  Args:
-    workdir: The run's directory.
-    step: The step of the checkpoint; None for the best, or the latest where none was compared.
+  Without a step it is the best one, or the latest where none was compared.
 
   Raises:
     UserError: There is no run, no checkpoint, or one that cannot be read.

@@ -52,8 +52,7 @@ def is_first() -> bool:
 def in_first(do: Callable[[], None]) -> None:
   """Calls a function in the first process while the others wait; if it fails, all fail.
 
-  Raises:
-    UserError: In every process, what the function raised in the first.
+  What it raised in the first process, a UserError, is raised in all of them.
   """
   line = ""
   if is_first():
@@ -77,11 +76,9 @@ def same_everywhere(text: str) -> bool:
 def pmapped(step: Callable[..., Any]) -> Any:
   """Returns `step(state, batch, constants)` for all devices; it takes over the state's memory.
 
-  `step` averages over `AXIS` itself, so that state and metrics are equal on all devices.
-
-  Args:
-    step: A function of the state, a device's share of the batch, and constants, all of them trees
-      of arrays. The state and the constants are the same on every device.
+  All three are trees of arrays: state and constants are the same on every device, the batch is a
+  device's share. `step` averages over `AXIS` itself, so that state and metrics are equal on all
+  devices.
   """
   return jax.pmap(
     step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0
@@ -126,8 +123,7 @@ def _replicated() -> NamedSharding:
 def process_batch_size(batch_size: int) -> int:
   """Returns how much of the global batch one process loads.
 
-  Raises:
-    UserError: The devices cannot share the batch evenly.
+  Raises UserError if the devices cannot share the batch evenly.
   """
   devices = jax.device_count()
   if batch_size < 1 or batch_size % devices:

@@ -16,11 +16,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "nump
 
 
 def record_start(workdir: Path, step: int) -> None:
-  """Appends a line about the process that trains from a step on.
-
-  Raises:
-    UserError: The file cannot be written.
-  """
+  """Appends a line about the process that trains from a step on, or raises UserError."""
   line = {
     "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     "step": step,

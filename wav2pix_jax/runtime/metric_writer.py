@@ -21,11 +21,7 @@ class MetricWriter(Protocol):
   """Writes values of a run; a new kind of writer is a class and an entry in `WRITERS`."""
 
   def write(self, step: int, values: Mapping[str, Value]) -> None:
-    """Writes the values at a step, at once.
-
-    Raises:
-      UserError: They cannot be written.
-    """
+    """Writes the values at a step, at once; raises UserError if they cannot be written."""
 
   def close(self) -> None:
     """Ends the writing."""
@@ -35,15 +31,9 @@ class TensorBoardWriter:
   """Writes an event file into `<workdir>/tensorboard`."""
 
   def __init__(self, workdir: Path, config: Any, start: int):
-    """Opens a new event file.
+    """Opens a new event file; TensorBoard discards what was written at steps after `start`.
 
-    Args:
-      workdir: The run's directory.
-      config: The run's config; not used.
-      start: Steps finished before; TensorBoard discards what was written at later steps.
-
-    Raises:
-      UserError: The folder cannot be written.
+    Raises UserError if the folder cannot be written.
     """
     self._folder = workdir / "tensorboard"
     with writing(self._folder):
@@ -78,15 +68,9 @@ class WandbWriter:
   """Writes to Weights & Biases (the extra `wandb`), as its environment variables say."""
 
   def __init__(self, workdir: Path, config: Any, start: int):
-    """Starts a Weights & Biases run with the name of the workdir.
+    """Starts a run with the name of the workdir, which holds Weights & Biases' own files.
 
-    Args:
-      workdir: The run's directory, which holds Weights & Biases' own files.
-      config: The run's config.
-      start: Steps finished before; not used.
-
-    Raises:
-      UserError: Weights & Biases is not installed, or cannot start.
+    Raises UserError if Weights & Biases is not installed, or cannot start.
     """
     try:
       import wandb
@@ -121,25 +105,15 @@ WRITERS: dict[str, Callable[[Path, Any, int], MetricWriter]] = {
 
 
 def check(config: Any) -> None:
-  """Refuses a config that names a writer that does not exist.
-
-  Raises:
-    UserError: Naming the field and the choices.
-  """
+  """Raises UserError if a config names a writer that does not exist."""
   for name in config.metric_writers:
     if name not in WRITERS:
       raise UserError(f"metric_writers has {name!r}; choose from {', '.join(WRITERS)}.")
 
 
 def open_writers(workdir: Path, config: Any, start: int) -> list[MetricWriter]:
-  """Returns the writers that `config.metric_writers` names.
+  """Returns the writers that `config.metric_writers` names, of a run that continues after `start`.
 
-  Args:
-    workdir: The run's directory.
-    config: The run's config.
-    start: Steps finished before.
-
-  Raises:
-    UserError: One of them cannot be opened.
+  Raises UserError if one of them cannot be opened.
   """
   return [WRITERS[name](workdir, config, start) for name in config.metric_writers]

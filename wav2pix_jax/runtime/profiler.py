@@ -1,20 +1,16 @@
 """A profile of some training steps, for TensorBoard or Perfetto."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 
 SKIPPED = 20  # steps before the profile begins: they compile and warm up
 
 
-class Profile(Protocol):
-  """Counts the steps of a run, and profiles some of them."""
-
-  def __call__(self, done: Any) -> None:
-    """Counts a step; `done` are arrays that it computed."""
+Profile = Callable[[Any], None]  # to call after each step with arrays that it computed
 
 
 @contextmanager
@@ -22,11 +18,8 @@ def profile(folder: Path, steps: int) -> Iterator[Profile]:
   """Yields a function to call after each step, which profiles `steps` of them after the first 20.
 
   The trace is written into `folder`, also when the run ends earlier. TensorBoard's profile plugin
-  opens the folder, and https://ui.perfetto.dev the file `perfetto_trace.json.gz` in it.
-
-  Args:
-    folder: The directory for the trace.
-    steps: Number of steps; 0 for no profile.
+  opens the folder, and https://ui.perfetto.dev the file `perfetto_trace.json.gz` in it. There is
+  none if `steps` is 0.
   """
   count, running = 0, False
 

@@ -12,15 +12,7 @@ class Progress:
   """A progress bar; where standard error is not a terminal, a line every half minute."""
 
   def __init__(self, title: str, done: int, total: int, step_size: int, shown: bool = True):
-    """Shows the progress.
-
-    Args:
-      title: What is going on.
-      done: Steps that are finished.
-      total: Steps in all.
-      step_size: Faces per step.
-      shown: Whether to show anything.
-    """
+    """Shows that `done` of `total` steps, each of `step_size` faces, are finished, if `shown`."""
     self._title, self._done, self._total, self._size = title, done, total, step_size
     self._shown, self._terminal = shown, sys.stderr.isatty()
     self._began = self._said = time.monotonic()

@@ -1,10 +1,10 @@
 """`config.json` in a workdir: config, speakers and data of a run, and what may change on resume."""
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
 
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from wav2pix_jax.common.errors import UserError
@@ -52,7 +52,7 @@ def refuse_changes(workdir: Path, new: ConfigDict) -> None:
   if not steps:
     return
   saved, trained = _read(workdir), any(steps)
-  before, after = _flatten(saved["config"]), _flatten(as_dict(new))
+  before, after = (flatten_dict(tree, sep=".") for tree in (saved["config"], as_dict(new)))
   changed = [
     f"{name}: {before.get(name)!r} -> {after.get(name)!r}"
     for name in sorted(before.keys() | after.keys())
@@ -114,11 +114,7 @@ def read(workdir: Path) -> tuple[ConfigDict, list[str]]:
 
 
 def refuse_other_records(workdir: Path, records: dict[str, str]) -> None:
-  """Refuses a dataset that a run has not been trained on.
-
-  Args:
-    workdir: The run's directory.
-    records: Digest of each split that is read now.
+  """Refuses a dataset that a run has not been trained on, by the digest of each split that is read.
 
   Raises:
     UserError: The run has been trained, on other records.
@@ -150,22 +146,10 @@ def _read(workdir: Path) -> dict[str, Any]:
       "read; train it anew, or install version 0.1."
     )
   about = {name: saved.pop(name) for name in (WRITTEN_BY, SPEAKERS, RECORDS)}
-  missing = {name: value for name, value in ADDED.items() if name not in _flatten(saved)}
-  for name, value in missing.items():
-    *groups, field = name.split(".")
-    group = functools.reduce(lambda tree, part: tree.setdefault(part, {}), groups, saved)
-    group[field] = value
+  known = flatten_dict(saved, sep=".")
+  missing = {name: value for name, value in ADDED.items() if name not in known}
   if missing:
+    saved = unflatten_dict({**known, **missing}, sep=".")
     values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
     print(f"{path} is from version {about[WRITTEN_BY]}; assuming {values}, as it was then.")
   return {"config": as_dict(ConfigDict(saved)), **about}
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-  flat: dict[str, Any] = {}
-  for name, value in tree.items():
-    if isinstance(value, dict):
-      flat |= _flatten(value, f"{prefix}{name}.")
-    else:
-      flat[prefix + name] = value
-  return flat

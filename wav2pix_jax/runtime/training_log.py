@@ -25,16 +25,7 @@ class TrainingLog:
   """
 
   def __init__(self, workdir: Path, start: int, config: ConfigDict):
-    """Opens the writers and shows the progress.
-
-    Args:
-      workdir: The run's directory.
-      start: Steps finished before.
-      config: The run's config.
-
-    Raises:
-      UserError: A writer cannot be opened.
-    """
+    """Opens the writers, or raises UserError, and shows the progress from `start` on."""
     self._first = distributed.is_first()
     self._batch_size, self._samples = config.batch_size, workdir / "samples"
     rates = {"generator": config.optimizer.lr_g, "discriminator": config.optimizer.lr_d}
@@ -101,14 +92,9 @@ class TrainingLog:
     grid: np.ndarray,
     warnings: Sequence[str],
   ) -> None:
-    """Writes a snapshot, and its grid as `step_<step>_<name>.png` too.
+    """Writes a snapshot's figures and its grid, uint8 [H, W, 3], and prints warnings.
 
-    Args:
-      step: The step that it was taken after.
-      name: The snapshot's name.
-      figures: Its figures by name.
-      grid: Its grid, uint8 [H, W, 3].
-      warnings: Sentences to print.
+    The grid is written as `step_<step>_<name>.png`, too.
 
     Raises:
       UserError: It cannot be written.

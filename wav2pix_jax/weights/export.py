@@ -19,7 +19,7 @@ USAGE = """  from jax import export
 
 
 def export(workdir: Path, out: Path) -> None:
-  """Writes a program that samples, and both networks under the PyTorch release's names.
+  """Writes a program that samples, and both networks under the PyTorch release's names, into `out`.
 
   `generator.stablehlo` is StableHLO with the weights, serialised by `jax.export`, of a function
   (speech, seeds) -> faces: speech float32 [B, T], 16 kHz mono, at any level; seeds uint32 [B], one
@@ -27,11 +27,8 @@ def export(workdir: Path, out: Path) -> None:
 
   `generator.safetensors` and `discriminator.safetensors` have the release's names and axes and
   everything that PyTorch needs, with the config and the speakers' names as text, which
-  `--mode=import` reads. The generator has the averaged weights where there are any.
-
-  Args:
-    workdir: The directory of a run with a checkpoint; the best one is exported.
-    out: The directory to write into.
+  `--mode=import` reads. The generator has the averaged weights where there are any. They are those
+  of the best checkpoint.
 
   Raises:
     UserError: There is no such run, or the directory cannot be written.

@@ -16,14 +16,10 @@ from wav2pix_jax.weights import pytorch_names, tensor_files
 def import_weights(generator: Path, discriminator: Path, workdir: Path, config: ConfigDict) -> None:
   """Writes a checkpoint at step 0 with new optimizers, to sample from and to train further.
 
-  Speakers are called "0", "1", ..., as a checkpoint of the PyTorch release does not know their
-  names. What `--mode=export` wrote carries its config and names, which are used.
-
-  Args:
-    generator: The release's generator, or `generator.safetensors` of an export.
-    discriminator: Its discriminator.
-    workdir: A directory without a run.
-    config: The release's config, for everything that the tensors do not show.
+  The files are the PyTorch release's, or of an export, into a workdir without a run. The config is
+  the release's, for everything that the tensors do not show. Speakers are called "0", "1", ..., as
+  a checkpoint of the release does not know their names. What `--mode=export` wrote carries its
+  config and names, which are used.
 
   Raises:
     UserError: A file cannot be read; tensors are missing, of a wrong shape or unknown; or the

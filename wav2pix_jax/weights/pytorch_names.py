@@ -34,11 +34,8 @@ LISTED = 12  # names that an error shows
 def import_generator(state_dict: StateDict) -> dict[str, Any]:
   """Returns the release's generator as variables of `models.generator.Generator`.
 
-  Args:
-    state_dict: Arrays by the release's names, such as "audio_embedding.disc.0.conv.weight".
-
-  Returns:
-    Collections "params", "batch_stats" and "spectral", float32.
+  From arrays by the release's names, such as "audio_embedding.disc.0.conv.weight", to the
+  collections "params", "batch_stats" and "spectral", float32.
 
   Raises:
     UserError: Tensors are missing, have a wrong shape or are unknown; the message lists them.
@@ -51,11 +48,8 @@ def import_generator(state_dict: StateDict) -> dict[str, Any]:
 def import_discriminator(state_dict: StateDict) -> dict[str, Any]:
   """Returns the release's discriminator as variables of `models.discriminator.Discriminator`.
 
-  Args:
-    state_dict: Arrays by the release's names, such as "netD_1.0.module.weight_bar".
-
-  Returns:
-    Collections "params" and "spectral", float32.
+  From arrays by the release's names, such as "netD_1.0.module.weight_bar", to the collections
+  "params" and "spectral", float32.
 
   Raises:
     UserError: Tensors are missing, have a wrong shape or are unknown; the message lists them.
@@ -172,15 +166,10 @@ def state_dicts(
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-  """The order of a tensor's axes.
+  """The order of a tensor's axes."""
 
-  Attributes:
-    ours: Converts the release's array to ours.
-    release: Converts our array to the release's.
-  """
-
-  ours: Callable[[np.ndarray], np.ndarray]
-  release: Callable[[np.ndarray], np.ndarray]
+  ours: Callable[[np.ndarray], np.ndarray]  # converts the release's array to ours
+  release: Callable[[np.ndarray], np.ndarray]  # converts our array to the release's
 
 
 AS_IS = Layout(lambda x: x, lambda x: x)

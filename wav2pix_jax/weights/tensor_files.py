@@ -16,11 +16,8 @@ Text = dict[str, str]
 def read(path: Path) -> tuple[Tensors, Text]:
   """Returns the tensors of a file by name, and the text in a `.safetensors` file.
 
-  A prefix "module." of all names (`torch.nn.DataParallel`) is removed.
-
-  Args:
-    path: A file `.npz` or `.safetensors`, or with PyTorch `.pth` or `.pt`, of which only tensors
-      are unpickled.
+  The file is `.npz` or `.safetensors`, or with PyTorch `.pth` or `.pt`, of which only tensors are
+  unpickled. A prefix "module." of all names (`torch.nn.DataParallel`) is removed.
 
   Raises:
     UserError: There is no such file, it has another extension or is damaged, or PyTorch is missing.

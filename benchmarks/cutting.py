@@ -1,6 +1,6 @@
 """How fast `prepare clips` cuts videos, compared with decoding and detecting alone, on one core.
 
-python -m benchmarks.clips --videos=raw/
+python -m benchmarks.cutting --videos=raw/
 
 A second of 480p25 video has 25 pictures to decode, of which one is searched for faces. All sides
 process the same videos, in turns, and their processor time is compared:
@@ -20,6 +20,7 @@ import av
 import numpy as np
 import tqdm
 
+from benchmarks import turns
 from data_builders.prepare import cut, cut_all, faces, media, videos
 
 SETTINGS = cut.Settings(rate=1.0, confidence=3.0, frames=False)
@@ -55,14 +56,15 @@ def main() -> None:
   for _ in tqdm.trange(wanted.rounds, desc="Measuring", unit=" rounds"):
     for side, work in sides.items():
       spent[side].append(_processor_seconds(work))
-  per = {side: float(np.median(times)) for side, times in spent.items()}
   print(f"{len(found)} videos, {seconds:.0f} s; {sum(r.clips for r in reports)} clips")
-  for side in sides:
-    ratios = np.array(spent["clips"]) / spent[side]
-    print(
-      f"{side:16} {seconds / per[side]:6.1f} video seconds per second and core; clips takes "
-      f"{np.median(ratios):.2f} times as long (from {ratios.min():.2f} to {ratios.max():.2f})"
-    )
+  rows = {
+    side: {
+      "video_seconds_per_second_and_core": seconds / float(np.median(times)),
+      "clips_takes_times_as_long": turns.spread(np.array(spent["clips"]) / times),
+    }
+    for side, times in spent.items()
+  }
+  turns.show(rows)
 
 
 def one_by_one(work: cut_all.Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
