@@ -133,4 +133,4 @@ def test_a_normalised_embedding_has_root_mean_square_one():
     apply = jax.jit(functools.partial(encoder.apply, train=True, mutable=["batch_stats"]))
     embedding, _ = apply(variables, speech)
     size = np.sqrt(np.square(embedding).mean(-1))
-    assert np.allclose(size, 1, atol=1e-3) == normalised
+    assert np.allclose(size, 1, atol=2e-3) == normalised
