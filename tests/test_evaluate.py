@@ -202,6 +202,7 @@ def test_training_logs_the_cheap_rows_and_keeps_the_best(still):
   assert {int(path.name) for path in (workdir / "checkpoints").iterdir()} == {best, 6}
 
 
+@pytest.mark.extra
 @pytest.mark.usefixtures("few")
 def test_faces_sampled_here_and_measured_elsewhere_give_the_same_figures(workdir, tmp_path):
   evaluate.evaluate(workdir, "test", workdir)

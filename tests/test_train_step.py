@@ -169,7 +169,9 @@ def test_batched_passes_give_the_same_scores(config):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["base", "release", "paper"])
+@pytest.mark.parametrize(
+  "name", ["base", *(pytest.param(name, marks=pytest.mark.extra) for name in ("release", "paper"))]
+)
 def test_every_recipe_steps_and_is_finite(config, name):
   recipe = importlib.import_module(f"wav2pix_jax.configs.{name}").get_config()
   for field in ("generator", "classifier", "encoder"):

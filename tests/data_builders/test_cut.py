@@ -52,7 +52,7 @@ def _check(out, shown, said, late=0.0, who=0, earlier=0.0):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", films.RATES)
-@pytest.mark.parametrize("late", [0.0, 0.5])
+@pytest.mark.parametrize("late", [pytest.param(0.0, marks=pytest.mark.extra), 0.5])
 def test_every_cut_is_within_a_millisecond_of_the_truth(tmp_path, rate, late):
   shown, said = films.make(tmp_path / "raw" / "ana" / "a.mp4", rate, late=late)
   (report,) = _cut(tmp_path / "raw", tmp_path / "out")

@@ -298,8 +298,8 @@ def test_frame_times(rate):
     assert np.allclose(np.diff(times), 1 / float(Fraction(rate)))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("rate", [pytest.param("24000/1001", marks=pytest.mark.extra), "variable"])
+@pytest.mark.extra
+@pytest.mark.parametrize("rate", ["24000/1001", "variable"])
 def test_a_video_says_what_its_truth_says(tmp_path, rate):
   person = identity.TEN[7]
   video.write_speaker(person, 3, tmp_path, 2.0, rate)

@@ -186,7 +186,7 @@ def test_folders_that_cannot_be_written(config, tmp_path):
       write()
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_records_that_changed_are_refused(released, config, workdir, tmp_path):
   """One face of the archive is another; the run stays, and goes on with the old ones."""
   changed = tmp_path / "changed"

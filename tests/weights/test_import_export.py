@@ -178,7 +178,7 @@ def test_networks_of_two_sizes_do_not_go_together(published, tmp_path):
   assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_an_imported_workdir_samples_and_trains_on(small_config, tmp_path, capsys):
   paths = [tmp_path / "g.npz", tmp_path / "d.npz"]
   for path, tensors in zip(paths, _small_release(small_config), strict=True):
