@@ -42,6 +42,8 @@ MISTAKES = [
   (["--config=configs/youtubers.py:x"], "parsing config file"),
   (["--config=configs/nothing.py"], "No such file"),
   (["--config=nothing"], "cannot be loaded"),
+  (["--config", "nothing"], "cannot be loaded"),
+  (["--config"], "--config"),
   (["--mode=fly"], "train|sample|evaluate|figures|ablate|import|export"),
   (["--no_such_flag=1"], "Unknown command line flag"),
   (["--mode=sample"], "--workdir is missing"),
@@ -163,6 +165,12 @@ def test_a_config_that_ships_goes_by_its_name(trains, monkeypatch, tmp_path):
   assert (config.image_size, config.num_steps) == (64, 7)
   assert workdir == Path("runs/demo")
   assert steps == 0
+  (tmp_path / "paper").mkdir()  # of that name, but not a config
+  for typed in ["--config", "paper"], ["-config", str(conftest.ROOT / "configs" / "paper.py")]:
+    conftest.main(*typed, "--config.num_steps=8")
+    config, workdir, _ = trains.pop()
+    assert (config.batch_size, config.num_steps) == (64, 8)
+    assert workdir == Path("runs/paper")
   (tmp_path / "demo").write_text("a file of that name comes first")
   assert "cannot be loaded" in conftest.main("--config=demo", check=False).stderr
 

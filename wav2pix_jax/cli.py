@@ -183,7 +183,7 @@ def run(argv: list[str]) -> None:
 
 def parse(argv: list[str]) -> list[str]:
   """Sets the flags and loads the config; reports errors in them in one line."""
-  argv = [_with_shipped_config(argument) for argument in argv]
+  argv = _with_paths_of_configs(argv)
   sys.argv[:] = argv  # config_flags reads overrides from there
   try:
     rest = FLAGS(argv)
@@ -202,13 +202,25 @@ def parse(argv: list[str]) -> list[str]:
     _leave(f"--config cannot be loaded ({place}{type(error).__name__}: {last}).")
 
 
-def _with_shipped_config(argument: str) -> str:
-  """Turns `--config=NAME` into the path of a config that ships, unless NAME is a file here."""
-  flag, equals, name = argument.partition("=")
-  path = CONFIGS / f"{name}.py"
-  if flag in ("--config", "-config") and equals and not Path(name).exists() and path.is_file():
-    return f"{flag}={path}"
-  return f"{flag}={Path(name).expanduser()}" if flag in ("--config", "-config") else argument
+def _with_paths_of_configs(argv: list[str]) -> list[str]:
+  """Returns arguments with a path in `--config=PATH` and in `--config PATH`, see `config_path`."""
+  changed = list(argv)
+  for i, argument in enumerate(argv):
+    flag, equals, name = argument.partition("=")
+    if flag not in ("--config", "-config"):
+      continue
+    if equals:
+      changed[i] = f"{flag}={config_path(name)}"
+    elif i + 1 < len(argv):
+      changed[i + 1] = str(config_path(argv[i + 1]))
+  return changed
+
+
+def config_path(name: str) -> Path:
+  """Returns the path of the config that ships under a name, unless there is a file of that name."""
+  path = Path(name).expanduser()
+  shipped = CONFIGS / f"{name}.py"
+  return shipped if shipped.is_file() and not path.is_file() else path
 
 
 def _place(error: Exception) -> str:
