@@ -5,7 +5,7 @@ python main.py --mode=ablate --config=configs/ablations.py
 The runs are small: the networks of `demo` for 600 steps. Time: 46 minutes on two cores of an AMD
 EPYC (JAX 0.10.2, 2026-11-26), further seeds included. The results are in docs/results.md.
 
-Full size, for a GPU, never run: --config.config=configs/base.py
+Full size, for a GPU, never run: --config.config=base
 --config.flags="('image_size=128',)".
 """
 
@@ -17,7 +17,7 @@ NOISES = ("white:10", "white:0", "music:0", "babble:0", "silence")
 def get_config() -> ConfigDict:
   """Returns the runs of `--mode=ablate`; the config is locked."""
   config = ConfigDict()
-  config.config = "configs/demo.py"  # for runs that do not name their own
+  config.config = "demo"  # for runs that do not name their own
   config.flags = (  # for all runs
     "num_steps=600",
     "log_every=100",
@@ -31,8 +31,8 @@ def get_config() -> ConfigDict:
   runs.ms_700 = _run("700 ms", "dataset.window_samples=11_200")
   runs.ms_300 = _run("300 ms", "dataset.window_samples=4_800")
   runs.px_128 = _run("128 px", "image_size=128")
-  runs.paper = _run("paper.py", *_demo_in(), config="configs/paper.py")
-  runs.release = _run("release.py", *_demo_in(), config="configs/release.py")
+  runs.paper = _run("paper.py", *_demo_in(), config="paper")
+  runs.release = _run("release.py", *_demo_in(), config="release")
   runs.no_adversarial = _run("without D's scores", "loss.adversarial=0.0")
   runs.no_mismatched = _run("without mismatched faces", "loss.mismatched=0.0")
   runs.no_features = _run("without feature matching", "loss.feature_matching=0.0")

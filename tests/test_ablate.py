@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from wav2pix_jax import ablate, train
+from wav2pix_jax import ablate, cli, train
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.configs import ablations
 from wav2pix_jax.metrics import noise
@@ -99,13 +99,14 @@ def test_a_run_that_fails_says_why_in_its_own_words(config, tmp_path):
 
 
 @pytest.mark.parametrize("name", ablations.get_config().runs)
-def test_what_is_run_is_a_config_that_can_be_trained(name, monkeypatch):
+def test_what_is_run_is_a_config_that_can_be_trained(name, monkeypatch, tmp_path):
+  monkeypatch.chdir(tmp_path)  # where an installed command may be typed
   config = ablations.get_config()
   run = config.runs[name]
   values = flags.FlagValues()
   holder = config_flags.DEFINE_config_file("config", flag_values=values)
   fields = [f"--config.{field}" for field in (*config.flags, *run.flags, "seed=1")]
-  typed = ["main.py", f"--config={run.config or config.config}", *fields]
+  typed = ["main.py", f"--config={cli.config_path(run.config or config.config)}", *fields]
   monkeypatch.setattr(sys, "argv", typed)  # which it looks at for the fields
   values(typed)
   train.check(holder.value)

@@ -76,7 +76,7 @@ class Builder(PairsBuilder):
     if dataset.source:
       raise UserError(
         f"dataset.source is {dataset.source!r}, but synthetic speakers have no source; for the "
-        "published faces use --config=configs/youtubers.py."
+        "published faces use --config=youtubers."
       )
     for field, least in _LEAST.items():
       if dataset.synthetic[field] < least:

@@ -242,7 +242,7 @@ def test_the_unseen_are_not_learned_and_come_last(tmp_path):
 @pytest.mark.parametrize(
   ("fields", "said"),
   [
-    ({"source": "here.zip"}, "configs/youtubers.py"),
+    ({"source": "here.zip"}, "use --config=youtubers"),
     ({"identities": 1}, "at least 2"),
     ({"clips_per_identity": 2}, "at least 3"),
     ({"face_pixels": 8}, "at least 16"),
