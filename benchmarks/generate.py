@@ -77,7 +77,7 @@ def _ours(image_size: int, count: int) -> turns.Work:
   networks = models.build(config, IDENTITIES)
   state = create_state(config, networks, jax.random.key(0))
   sampler = Sampler(config, [], networks.generator, state.sampling_variables)
-  keys = sampling_keys(0, "", np.arange(count), np.zeros(count, int))
+  keys = sampling_keys(0, "", np.arange(count), 0)
 
   def work() -> None:
     for _ in range(BATCHES[count]):

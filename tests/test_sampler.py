@@ -42,7 +42,7 @@ def _near(a, b):
 
 
 def test_a_face_depends_on_its_own_window_and_key_alone(sampler):
-  keys = sampling_keys(0, "a.wav", ORDER, 0 * ORDER)
+  keys = sampling_keys(0, "a.wav", ORDER, 0)
   faces, logits = sampler.sample(WINDOWS, keys)
   assert faces.shape == (70, 16, 16, 3)
   assert faces.dtype == np.uint8
@@ -72,6 +72,9 @@ def test_keys_name_seed_recording_window_and_draw():
   many = sampling_keys(3, "a", ORDER, ORDER[::-1])
   one = sampling_keys(3, "a", ORDER[9:10], ORDER[::-1][9:10])
   assert np.array_equal(*map(jax.random.key_data, (many[9:10], one)))
+  grid = sampling_keys(3, "a", ORDER, np.arange(3)[:, None])
+  for draw, row in enumerate(grid):
+    assert np.array_equal(*map(jax.random.key_data, (row, sampling_keys(3, "a", ORDER, draw))))
 
 
 def test_a_window_for_each_full_second(sampler):

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.indices import in_batches
@@ -59,10 +60,8 @@ class Sampler:
     """
     windows = self._windows(speech, sample_rate)
     count = len(windows)
-    keys = sampling_keys(
-      seed, name, np.tile(np.arange(count), num_draws), np.repeat(np.arange(num_draws), count)
-    )
-    faces, _ = self.sample(np.tile(windows, (num_draws, 1)), keys)
+    keys = sampling_keys(seed, name, np.arange(count), np.arange(num_draws)[:, None])
+    faces, _ = self.sample(np.tile(windows, (num_draws, 1)), keys.ravel())
     return faces.reshape(num_draws, count, *faces.shape[1:]).swapaxes(0, 1)
 
   def name(self, speech: np.ndarray, sample_rate: int) -> np.ndarray:
@@ -74,8 +73,7 @@ class Sampler:
       UserError: As in `draw`.
     """
     windows = self._windows(speech, sample_rate)
-    order = np.arange(len(windows))
-    _, logits = self.sample(windows, sampling_keys(0, "", order, 0 * order))
+    _, logits = self.sample(windows, sampling_keys(0, "", np.arange(len(windows)), 0))
     return np.asarray(jax.nn.softmax(logits))
 
   def sample(self, windows: np.ndarray, keys: jax.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -140,20 +138,17 @@ def _sample_batch(variables, windows, keys, *, generator, audio_steps):
   return jax.vmap(sample, in_axes=(None, 0, 0))(variables, windows, keys)
 
 
-def sampling_keys(seed: int, name: str, windows: np.ndarray, draws: np.ndarray) -> jax.Array:
-  """Returns a key [N] for each sample: of the seed, a name, a window and a draw.
+def sampling_keys(seed: int, name: str, windows: ArrayLike, draws: ArrayLike) -> jax.Array:
+  """Returns a key [...] for each sample: of the seed, a name, a window and a draw.
 
   The seed is from 0 to 2**32 - 1, the name that of the recording or split, and `windows` and
-  `draws` are numbers, int [N].
+  `draws` are numbers, int [...], which are broadcast.
   """
   root = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
-  numbers = jnp.stack([jnp.asarray(windows, jnp.uint32), jnp.asarray(draws, jnp.uint32)], 1)
-  return _fold_in(root, numbers)
+  return _fold_in(root, jnp.asarray(windows, jnp.uint32), jnp.asarray(draws, jnp.uint32))
 
 
 @jax.jit
-def _fold_in(root: jax.Array, numbers: jax.Array) -> jax.Array:
-  def one(pair):
-    return jax.random.fold_in(jax.random.fold_in(root, pair[0]), pair[1])
-
-  return jax.vmap(one)(numbers)
+@functools.partial(jnp.vectorize, excluded={0})
+def _fold_in(root: jax.Array, window: jax.Array, draw: jax.Array) -> jax.Array:
+  return jax.random.fold_in(jax.random.fold_in(root, window), draw)

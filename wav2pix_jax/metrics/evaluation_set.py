@@ -95,5 +95,5 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
 
 def sample(sampler: Sampler, of: EvaluationSet, draws: int = DRAWS) -> np.ndarray:
   """Returns faces sampled from the chosen chunks, uint8 [draws, N, S, S, 3]."""
-  keys = (sampling_keys(SEED, of.split, of.chosen, 0 * of.chosen + draw) for draw in range(draws))
+  keys = (sampling_keys(SEED, of.split, of.chosen, draw) for draw in range(draws))
   return np.stack([sampler.sample(of.windows, draw_keys)[0] for draw_keys in keys])

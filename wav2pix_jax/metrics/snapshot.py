@@ -62,9 +62,7 @@ class SnapshotTaker:
     self._real = describe_faces(records.faces[chosen], records.identity[chosen], classify)
     self._reference, self._classify = reference, classify
     order = np.arange(len(chosen))
-    self._keys = [
-      sampling_keys(config.seed, name, order, np.full(len(order), draw)) for draw in range(DRAWS)
-    ]
+    self._keys = [sampling_keys(config.seed, name, order, draw) for draw in range(DRAWS)]
 
   def __call__(self, variables: dict[str, Any], last: dict[str, Any] | None) -> Snapshot:
     """Returns a snapshot of a generator with the variables that `--mode=sample` would use.
