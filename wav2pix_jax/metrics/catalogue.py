@@ -128,15 +128,16 @@ def _mouth(context: Context, draws: Sequence[Faces]) -> Measure | None:
   held_out = context.held_out
   if not len(held_out.people(3)):
     return None
-  return functools.partial(_correlation, held_out.by_dlib.mouth, held_out, draws)
+  real, generated = held_out.by_dlib.mouth, _mouths(draws)
+  return functools.partial(_correlation, real, generated, held_out)
 
 
 def _mouth_p_value(context: Context, draws: Sequence[Faces]) -> float:
   """Share of permutations of each person's real faces that go as well with the generated mouths."""
   rng = np.random.default_rng(SEED)
   held_out = context.held_out
-  real, chunks = held_out.by_dlib.mouth, np.arange(len(held_out))
-  observed, _ = _correlation(real, held_out, draws, chunks)
+  real, generated, chunks = held_out.by_dlib.mouth, _mouths(draws), np.arange(len(held_out))
+  observed, _ = _correlation(real, generated, held_out, chunks)
   by_person = np.argsort(held_out.identity, kind="stable")
   at_least = 0
   for _ in range(PERMUTATIONS):
@@ -144,7 +145,7 @@ def _mouth_p_value(context: Context, draws: Sequence[Faces]) -> float:
     shuffled = shuffled[np.argsort(held_out.identity[shuffled], kind="stable")]
     permuted = np.empty_like(real)
     permuted[by_person] = real[shuffled]
-    at_least += _correlation(permuted, held_out, draws, chunks)[0] >= observed
+    at_least += _correlation(permuted, generated, held_out, chunks)[0] >= observed
   return (at_least + 1) / (PERMUTATIONS + 1)
 
 
@@ -282,20 +283,24 @@ def _over_people(
   return _mean(by_identity.values()), by_identity
 
 
+def _mouths(draws: Sequence[Faces]) -> list[np.ndarray]:
+  """Returns the mouth openings of each draw, float [N]; see `Described.mouth`."""
+  return [faces.by_dlib.mouth for faces in draws]
+
+
 def _correlation(
-  real: np.ndarray, held_out: Faces, draws: Sequence[Faces], chunks: np.ndarray
+  real: np.ndarray, generated: Sequence[np.ndarray], held_out: Faces, chunks: np.ndarray
 ) -> tuple[float, dict[int, float]]:
   """Returns the correlation of real mouths [N] and generated ones on some chunks, as `Measure`."""
 
   def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
 
-  mouths = [faces.by_dlib.mouth for faces in draws]
   return _over_people(
     held_out.identity,
     held_out.people(3),
     chunks,
-    lambda label, own: _mean(correlation(real[own], generated[own]) for generated in mouths),
+    lambda label, own: _mean(correlation(real[own], mouths[own]) for mouths in generated),
   )
 
 
