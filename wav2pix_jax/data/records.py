@@ -24,8 +24,6 @@ from wav2pix_jax.common.indices import spread_evenly
 UNIFORM, CENTRED = "uniform", "centred"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
 
-Example = dict[str, np.ndarray]
-
 
 def check(dataset: Any, image_size: int | None = None) -> None:
   """Refuses a `config.dataset` that cannot be built, or read with faces of `image_size` pixels.

@@ -106,9 +106,8 @@ def _read(path: Path) -> tuple[VggFace, dict[str, Any], np.ndarray, int]:
   with path.open("rb") as file:
     content = scipy.io.loadmat(file, squeeze_me=True, struct_as_record=False)
   top = content.get("net", None)
-  layers = (
-    content["layers"] if top is None else top.layers
-  )  # there are two releases of the same weights
+  # There are two releases of the same weights.
+  layers = content["layers"] if top is None else top.layers
   normalization = (content["meta"] if top is None else top).normalization
   params: dict[str, Any] = {}
   widths: dict[int, dict[int, int]] = {}
