@@ -124,7 +124,6 @@ def test_dropout_on_the_embedding_varies_the_face():
 
 def test_a_normalised_embedding_has_root_mean_square_one():
   config = base.get_config()
-  config.model.encoder_widths = (4, 4, 4, 8, 8, 8)
   speech = _normal(3, 16_000)
   for normalised in (True, False):
     config.model.normalise_embedding = normalised
@@ -133,4 +132,4 @@ def test_a_normalised_embedding_has_root_mean_square_one():
     apply = jax.jit(functools.partial(encoder.apply, train=True, mutable=["batch_stats"]))
     embedding, _ = apply(variables, speech)
     size = np.sqrt(np.square(embedding).mean(-1))
-    assert np.allclose(size, 1, atol=2e-3) == normalised
+    assert np.allclose(size, 1, atol=1e-3) if normalised else (size < 0.1).all()

@@ -63,10 +63,15 @@ def test_an_import_that_has_not_learned_yet_takes_any_recipe_but_no_other_networ
     run_config.refuse_changes(tmp_path, config)
 
 
+def _written(workdir, config):
+  """Returns the `config.json` of a run with a checkpoint."""
+  run_config.write(workdir, config, NAMES, RECORDS)
+  _checkpoint(workdir)
+  return json.loads((workdir / "config.json").read_text())
+
+
 def test_a_field_that_one_of_the_configs_lacks_is_a_change(config, tmp_path):
-  run_config.write(tmp_path, config, NAMES, RECORDS)
-  _checkpoint(tmp_path)
-  saved = json.loads((tmp_path / "config.json").read_text())
+  saved = _written(tmp_path, config)
   del saved["ema_decay"]
   saved["old_field"] = 1
   (tmp_path / "config.json").write_text(json.dumps(saved))
@@ -76,9 +81,7 @@ def test_a_field_that_one_of_the_configs_lacks_is_a_change(config, tmp_path):
 
 def test_a_run_of_version_0_1_is_refused_in_one_line(config, tmp_path):
   """Its config.json names no version."""
-  run_config.write(tmp_path, config, NAMES, RECORDS)
-  _checkpoint(tmp_path)
-  saved = json.loads((tmp_path / "config.json").read_text())
+  saved = _written(tmp_path, config)
   assert saved.pop("version") == wav2pix_jax.__version__
   (tmp_path / "config.json").write_text(json.dumps(saved))
   for use in (
