@@ -59,12 +59,16 @@ def get_config() -> ConfigDict:
   model.discriminator_spectral_norm = True  # paper; on all but the last layer
   model.discriminator_last_spectral_norm = True  # ours: scores stay together; release: False
   model.discriminator_batched_passes = True  # ours: one power iteration serves all faces
+  model.face_encoder_widths = (32, 64, 128)  # ours; faces of 32 px, halved by each layer
 
   config.loss = loss = ConfigDict()
   loss.half = False  # release; paper: halves before its least squares
   loss.real_target = 0.9  # release; paper: 1
   loss.adversarial = 1.0  # paper; weight of D's scores in G's loss
   loss.mismatched = 1.0  # release; weight of real faces with another speaker's speech
+  loss.mismatched_moment = 1.0  # ours; weight of real faces of the same speaker, another moment
+  loss.matching = 5.0  # ours: puts into the embedding what is said; weight of matching real faces
+  loss.matching_faces = 4  # ours; faces of the speaker at other moments, to tell apart
   loss.feature_matching = 100.0  # release
   loss.l1 = 10.0  # ours; release: 50
   loss.energy_score = True  # ours: L1 alone gives one blurred face; needs dropout

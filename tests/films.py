@@ -10,7 +10,7 @@ import numpy as np
 from data_builders.synthetic import clips, identity, video
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import Pose, Scene
-from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common import audio, images, movie, schema
 
 SCALE = 70.0
 BIT, BITS = 16, 12  # pixels of a digit, digits of a number
@@ -20,7 +20,7 @@ RATES = ["24000/1001", "25", "30000/1001", "30", "60000/1001", video.VARIABLE]
 def times(rate, seconds):
   """When each frame is shown, on the file's clock."""
   shown = video.frame_times(rate, seconds, np.random.default_rng(5))
-  return np.round(shown * video.CLOCK) / video.CLOCK
+  return np.round(shown * movie.CLOCK) / movie.CLOCK
 
 
 def speech(seconds, seed=0):
@@ -88,7 +88,7 @@ def make(
       screen.width, screen.height = size[::-1] if rotation % 180 else size
       screen.pix_fmt = "yuv420p"
       screen.options = {"crf": "23", "preset": "ultrafast", "bf": "3", "b-pyramid": "normal"}
-      screen.codec_context.time_base = Fraction(1, video.CLOCK)
+      screen.codec_context.time_base = Fraction(1, movie.CLOCK)
       if rotation:
         screen.set_display_rotation(rotation)
     if sound:
@@ -107,7 +107,7 @@ def make(
         pixels = frame(number, who, faces)[0]
         pixels = np.ascontiguousarray(np.rot90(pixels, -rotation // 90))
         drawn = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-        drawn.pts, drawn.time_base = round(time * video.CLOCK), Fraction(1, video.CLOCK)
+        drawn.pts, drawn.time_base = round(time * movie.CLOCK), Fraction(1, movie.CLOCK)
         container.mux(screen.encode(drawn))
       container.mux(screen.encode(None))
   return shown, said

@@ -36,6 +36,8 @@ def main(out: str) -> None:
     schema.SPEECH: rng.uniform(-1, 1, (BATCH, config.dataset.window_samples)).astype("f4"),
     schema.FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype("f4"),
+    schema.FURTHER_FACES: rng.uniform(-1, 1, (BATCH, 4, *faces[1:])).astype("f4"),
+    schema.RECORDS: rng.integers(0, 20, (BATCH, 5)).astype("i4"),
     schema.IDENTITY: rng.integers(0, 2, BATCH).astype("i4"),
   }
   networks, key = models.build(config, 2, distributed.AXIS), jax.random.key(7)

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 from ml_collections import ConfigDict
@@ -50,3 +51,34 @@ def test_by_the_energy_score_drawing_is_sampling(energy_score):
     params, opt_state = step(params, opt_state, jax.random.key(i))
   assert abs(params["mean"] - 0.2) < 0.05
   assert abs(abs(params["scale"]) - (0.5 if energy_score else 0.0)) < 0.05
+
+
+def _matching(speech, faces, records, scale=1.0):
+  return float(
+    losses.matching_loss(
+      speech=jnp.asarray(speech, jnp.float32),
+      faces=jnp.asarray(faces, jnp.float32),
+      scale=jnp.float32(scale),
+      records=jnp.asarray(records),
+      gather=lambda x: x,
+    )
+  )
+
+
+def test_matching_is_cross_entropy_over_faces_and_over_speech():
+  count, further = 5, 3
+  records = np.arange(count * (1 + further)).reshape(count, -1)
+  speech, faces = np.ones((count, 1)), np.ones((count, 1 + further, 1))
+  guessing = (np.log(count * (1 + further)) + np.log(count)) / 2
+  assert _matching(speech, faces, records) == pytest.approx(guessing, rel=1e-6)
+  vectors = np.eye(count * (1 + further))  # every face another direction
+  faces = vectors.reshape(count, 1 + further, -1)
+  assert _matching(faces[:, 0], faces, records, 100) < 1e-6
+  assert _matching(faces[:, 1], faces, records, 100) > 40  # each speech goes with a further face
+
+
+def test_a_further_face_that_is_the_own_one_is_not_to_be_told_from_it():
+  vectors = np.eye(3)
+  faces = np.stack([vectors[:2], vectors[[0, 2]]]).swapaxes(0, 1)  # own 0, 1; further 0, 2
+  assert _matching(vectors[:2], faces, [[7, 7], [8, 9]], 100) < 1e-6
+  assert _matching(vectors[:2], faces, [[7, 6], [8, 9]], 100) == pytest.approx(np.log(2) / 4, 1e-5)

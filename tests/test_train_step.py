@@ -27,6 +27,8 @@ def _batch(config, size):
     schema.FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.IDENTITY: rng.integers(0, 2, size).astype("i4"),
+    schema.FURTHER_FACES: rng.uniform(-1, 1, (size, 2, *faces[1:])).astype("f4"),
+    schema.RECORDS: np.arange(3 * size, dtype="i4").reshape(size, 3),
   }
 
 
@@ -79,6 +81,49 @@ def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
   assert set(after.generator.params) == {"encoder", "classifier", "upsampler"}
   for part, params in after.generator.params.items():
     assert not _equal(params, state.generator.params[part])
+
+
+def _with_moments(config):
+  config.loss.matching, config.loss.matching_faces = 1.0, 2
+  config.loss.mismatched_moment = 1.0
+  return config
+
+
+def test_matching_trains_both_encoders_in_the_g_step_and_nothing_else(config):
+  config = _with_moments(config)
+  state, _, d_step, g_step = _setting(config)
+  batch = _batch(config, 4)
+  after_d, *_ = d_step(state, batch, KEY)
+  assert _equal(after_d.face_encoder, state.face_encoder)
+  assert _equal(after_d.generator.params, state.generator.params)
+  after, metrics = g_step(state, batch, KEY, batch[schema.FACE])
+  assert not _equal(after.face_encoder.params, state.face_encoder.params)
+  assert not _equal(after.face_encoder.stats, state.face_encoder.stats)
+  assert metrics["g_loss/matching"] > 0
+  config.loss.matching = 2.0
+  *_, g_step = _setting(config)
+  more, _ = g_step(state, batch, KEY, batch[schema.FACE])
+  assert not _equal(more.generator.params["encoder"], after.generator.params["encoder"])
+  for part in ("classifier", "upsampler"):
+    assert _equal(more.generator.params[part], after.generator.params[part])
+
+
+def test_d_sees_the_speaker_at_another_moment(config):
+  """The term has its weight, and depends on the first of the further faces alone."""
+  config = _with_moments(config)
+  state, _, d_step, _ = _setting(config)
+  batch = _batch(config, 4)
+  _, metrics, _ = d_step(state, batch, KEY)
+  names = ("real", "fake", "mismatched", "mismatched_moment")
+  terms = [metrics[f"d_loss/{name}"] for name in names]
+  np.testing.assert_allclose(metrics["d_loss/total"], sum(terms), rtol=1e-5)
+  further = batch[schema.FURTHER_FACES].copy()
+  further[:, 1:] = 0
+  _, same, _ = d_step(state, batch | {schema.FURTHER_FACES: further}, KEY)
+  assert same["d_loss/mismatched_moment"] == metrics["d_loss/mismatched_moment"]
+  further[:, 0] = 0
+  _, other, _ = d_step(state, batch | {schema.FURTHER_FACES: further}, KEY)
+  assert other["d_loss/mismatched_moment"] != metrics["d_loss/mismatched_moment"]
 
 
 def test_d_minimises_what_it_says(config):

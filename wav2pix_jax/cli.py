@@ -55,6 +55,14 @@ def _sample() -> None:
   sample(_path("workdir"), _path("speech"), FLAGS.num_draws or 1, FLAGS.seed, out)
 
 
+def _video() -> None:
+  from wav2pix_jax.video import video
+
+  out = _path("out") or Path("videos")
+  faces = FLAGS.num_draws or 1, FLAGS.seed, FLAGS.fps, FLAGS.blend
+  video(_path("workdir"), _path("speech"), *faces, out)
+
+
 def _evaluate() -> None:
   from wav2pix_jax.evaluate import evaluate
   from wav2pix_jax.metrics import evaluation_set, noise
@@ -98,6 +106,11 @@ def _export() -> None:
 MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
   "train": (_train, {"config": "demo"}, ("workdir", "dry_run", "distributed", "profile")),
   "sample": (_sample, {"workdir": "RUN", "speech": "FILE or FOLDER"}, ("num_draws", "seed", "out")),
+  "video": (
+    _video,
+    {"workdir": "RUN", "speech": "FILE or FOLDER"},
+    ("num_draws", "seed", "fps", "blend", "out"),
+  ),
   "evaluate": (_evaluate, {"workdir": "RUN"}, ("split", "num_draws", "noise", "vgg_face", "out")),
   "figures": (_figures, {"workdir": "RUN"}, ("compare", "split", "out")),
   "ablate": (_ablate, {"config": "ablations"}, ("out",)),
@@ -121,16 +134,29 @@ flags.DEFINE_bool("distributed", False, "train: be one of several processes.")
 flags.DEFINE_integer(
   "profile", 0, "train: profile this many steps after the first 20.", lower_bound=0
 )
-flags.DEFINE_string("speech", None, "sample: a recording, or a folder of recordings.")
+flags.DEFINE_string("speech", None, "sample, video: a recording, or a folder of recordings.")
 flags.DEFINE_integer(
-  "num_draws", None, "Faces per second of speech; sample: 1, evaluate: 3.", lower_bound=1
+  "num_draws",
+  None,
+  "Faces per second of speech, in a video side by side; sample, video: 1, evaluate: 3.",
+  lower_bound=1,
 )
-flags.DEFINE_integer("seed", 0, "sample: seed of the faces.", lower_bound=0, upper_bound=2**32 - 1)
+flags.DEFINE_integer(
+  "seed", 0, "sample, video: seed of the faces.", lower_bound=0, upper_bound=2**32 - 1
+)
+flags.DEFINE_float("fps", 25, "video: frames per second.", lower_bound=1, upper_bound=240)
+flags.DEFINE_float(
+  "blend",
+  0,
+  "video: seconds; changes of the predicted speaker that are briefer are cross-faded.",
+  lower_bound=0,
+  upper_bound=60,
+)
 flags.DEFINE_string(
   "out",
   None,
-  "The directory for results; sample: samples, evaluate: the workdir, figures and export: figures "
-  "and export in it, ablate: runs/ablations.",
+  "The directory for results; sample: samples, video: videos, evaluate: the workdir, figures and "
+  "export: figures and export in it, ablate: runs/ablations.",
 )
 flags.DEFINE_enum(
   "split",

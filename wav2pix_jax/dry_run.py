@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from data_builders import registry
 from wav2pix_jax import models
 from wav2pix_jax.common import schema
+from wav2pix_jax.data.plan import further_faces
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.train_state import create_state
 from wav2pix_jax.train_step import train_step
@@ -40,6 +41,8 @@ def dry_run(config: ConfigDict) -> None:
   _print_layers("generator", one_device.generator, state.generator, speech)
   faces = (batch[schema.FACE], embedding, False)
   _print_layers("discriminator", one_device.discriminator, state.discriminator, faces)
+  if one_device.face_encoder:
+    _print_layers("face encoder", one_device.face_encoder, state.face_encoder, faces)
 
   step = functools.partial(train_step, config=config, axis_name=distributed.AXIS)
   local = jax.local_device_count()
@@ -78,7 +81,12 @@ def _abstract_batch(config: ConfigDict, size: int) -> dict[str, jax.ShapeDtypeSt
     schema.FACE: face,
     schema.IDENTITY: jax.ShapeDtypeStruct((size,), jnp.int32),
   }
-  return batch | ({schema.MISMATCHED_FACE: face} if config.loss.mismatched else {})
+  if config.loss.mismatched:
+    batch[schema.MISMATCHED_FACE] = face
+  if further := further_faces(config.loss):
+    batch[schema.FURTHER_FACES] = jax.ShapeDtypeStruct((size, further, *face.shape[1:]), face.dtype)
+    batch[schema.RECORDS] = jax.ShapeDtypeStruct((size, 1 + further), jnp.int32)
+  return batch
 
 
 def _print_layers(name: str, network: Any, state: Any, inputs: tuple) -> None:

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 
 Array = jax.Array
+# Kinds of real faces that do not go with the speech.
+MISMATCHED = ("mismatched", "mismatched_moment")
 
 
 def least_squares(scores: Array, target: float) -> Array:
@@ -24,15 +26,16 @@ def discriminator_loss(*, scores: Mapping[str, Array], weights: Any) -> dict[str
 
   Args:
     scores: Scores [B] by kind of face. `real` faces with their own speech have the target
-      `weights.real_target`, `fake` (generated) ones 0. `mismatched` ones, real faces of another
-      identity, have the target 0 as well; they are optional (PyTorch release).
+      `weights.real_target`, `fake` (generated) ones 0. Two more kinds have the target 0 and are
+      optional: `mismatched`, real faces of another identity (PyTorch release), and
+      `mismatched_moment`, real faces of the same identity at another moment (ours).
     weights: `config.loss`.
   """
-  targets = {"real": weights.real_target, "fake": 0.0, "mismatched": 0.0}
-  terms = {name: least_squares(score, targets[name]) for name, score in scores.items()}
+  targets = {"real": weights.real_target}
+  terms = {name: least_squares(score, targets.get(name, 0.0)) for name, score in scores.items()}
   total = terms["real"] + terms["fake"]
-  if "mismatched" in terms:
-    total += weights.mismatched * terms["mismatched"]
+  for name in filter(terms.__contains__, MISMATCHED):
+    total += weights[name] * terms[name]
   return {**terms, "total": _half(weights) * total}
 
 
@@ -88,6 +91,41 @@ def generator_loss(
   if weights.energy_score:
     total -= weights.l1 * terms["between_samples"]
   return {**terms, "total": total}
+
+
+def matching_loss(
+  *,
+  speech: Array,
+  faces: Array,
+  scale: Array,
+  records: Array,
+  gather: Callable[[Array], Array],
+) -> Array:
+  """Returns the symmetric cross-entropy of matching speech with faces (Radford et al. 2021; ours).
+
+  Each speech has to find its own face among all others of the batch and further faces, and each
+  face its own speech among those of the batch. Other speakers teach who speaks; further faces of
+  the same speaker at other moments teach what is said. It trains the speech encoder to carry both.
+
+  Args:
+    speech: Unit vectors of speech, [B, C].
+    faces: Unit vectors of faces, [B, 1 + K, C]: of each example its own face, then further faces.
+    scale: The factor of their products, [].
+    records: The record of each face, int32 [B, 1 + K]. A further face of the same record as an
+      example's own is not one to be told from it.
+    gather: Concatenates an array over the devices, so that all compare with all.
+  """
+  speech, faces, records = gather(speech), gather(faces), gather(records)
+  own, further = faces[:, 0], faces[:, 1:].reshape(-1, faces.shape[-1])
+  among_own = scale * speech @ own.T  # [B, B]
+  among_further = scale * speech @ further.T  # [B, B * K]
+  same = records[:, :1] == records[:, 1:].reshape(-1)
+  among_further = jnp.where(same, -jnp.inf, among_further)
+  labels = jnp.arange(len(speech))
+  cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+  of_speech = cross_entropy(jnp.concatenate([among_own, among_further], 1), labels)
+  of_faces = cross_entropy(among_own.T, labels)
+  return (jnp.mean(of_speech) + jnp.mean(of_faces)) / 2
 
 
 def _half(weights: Any) -> float:

@@ -6,7 +6,6 @@ import numpy as np
 import tqdm
 
 from wav2pix_jax.common import audio, images, schema
-from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.runtime import checkpoint
 
 GRID_COLUMNS = 10  # seconds side by side
@@ -29,12 +28,11 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   Raises:
     UserError: There is no checkpoint or recording, or one that cannot be read.
   """
-  recordings = {path: audio.read(path) for path in _recordings(speech)}
+  recordings = audio.recordings(speech)
   run = checkpoint.load(workdir)
-  stems = [path.stem for path in recordings]
-  for path, recording in tqdm.tqdm(recordings.items(), "Sampling", unit=" recordings"):
+  for name, path in tqdm.tqdm(recordings.items(), "Sampling", unit=" recordings"):
+    recording = audio.read(path)
     faces = run.sampler.draw(recording, schema.SAMPLE_RATE, num_draws, seed, path.name)
-    name = path.stem if stems.count(path.stem) == 1 else path.name
     for window, draws in enumerate(faces):
       for draw, face in enumerate(draws):
         images.save_png(out / f"{name}_{window:04d}_{draw:02d}.png", face)
@@ -55,12 +53,3 @@ def _grid(name: str, faces: np.ndarray) -> np.ndarray:
       rows.append(list(columns[:, draw]))
       labels.append(f"{name}: seconds {start} to {start + len(columns)}, draw {draw}")
   return images.grid(rows, labels)
-
-
-def _recordings(speech: Path) -> list[Path]:
-  if not speech.is_dir():
-    return [speech]
-  found = sorted(p for p in speech.iterdir() if p.is_file() and not p.name.startswith("."))
-  if not found:
-    raise UserError(f"--speech={speech}: an empty folder; put recordings into it.")
-  return found

@@ -1,14 +1,16 @@
 """Sampling faces from speech: the one way for sampling, evaluation, figures and snapshots."""
 
 import functools
+import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+from scipy import ndimage
 
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.indices import in_batches
@@ -76,6 +78,53 @@ class Sampler:
     _, logits = self.sample(windows, sampling_keys(0, "", np.arange(len(windows)), 0))
     return np.asarray(jax.nn.softmax(logits))
 
+  def film(
+    self,
+    speech: np.ndarray,
+    sample_rate: int,
+    num_draws: int = 1,
+    seed: int = 0,
+    name: str = "",
+    fps: float = 25,
+    blend: float = 0,
+  ) -> Iterator[np.ndarray]:
+    """Yields the frames of faces that speak a recording, each uint8 [num_draws, S, S, 3].
+
+    Frame i is sampled from the window around i / fps seconds, with zeros beyond both ends, and
+    frames last until the recording ends. Each draw has one key for the whole recording, so that the
+    face stays while its mouth moves.
+
+    Args:
+      speech: The recording, as in `draw`.
+      sample_rate: As in `draw`.
+      num_draws: Faces that speak at the same time.
+      seed: As in `draw`.
+      name: As in `draw`.
+      fps: Frames per second.
+      blend: Seconds. Where the predicted speaker differs from the one that prevails in so much
+        speech around it, embeddings are cross-faded from those before to those after. 0: as they
+        are.
+
+    Raises:
+      UserError: As in `draw`.
+    """
+    recording = audio.from_array(speech, sample_rate)
+    length = self.config.dataset.window_samples
+    instants = frame_times(len(recording), fps) * schema.SAMPLE_RATE
+    starts = instants.round().astype(int) - length // 2
+
+    def listen(chosen: np.ndarray) -> tuple[jax.Array, jax.Array]:
+      windows = np.stack([audio.cut(recording, start, length) for start in starts[chosen]])
+      return _listen_batch(self._variables, windows, **self._static)
+
+    embeddings, logits = in_batches(listen, len(starts), BATCH)
+    embeddings = cross_fade(embeddings, np.asarray(jax.nn.softmax(logits)), round(blend * fps))
+    keys = sampling_keys(seed, name, None, np.arange(num_draws))
+    for first in range(0, len(embeddings), BATCH):
+      padded = np.arange(first, first + BATCH).clip(max=len(embeddings) - 1)
+      faces = _draw_batch(self._variables, embeddings[padded], keys, self._static["generator"])
+      yield from np.asarray(faces)[: len(embeddings) - first]
+
   def sample(self, windows: np.ndarray, keys: jax.Array) -> tuple[np.ndarray, np.ndarray]:
     """Returns one face for each window and key, and the auxiliary classifier's logits.
 
@@ -138,17 +187,71 @@ def _sample_batch(variables, windows, keys, *, generator, audio_steps):
   return jax.vmap(sample, in_axes=(None, 0, 0))(variables, windows, keys)
 
 
-def sampling_keys(seed: int, name: str, windows: ArrayLike, draws: ArrayLike) -> jax.Array:
+@functools.partial(jax.jit, static_argnames=("generator", "audio_steps"))
+def _listen_batch(variables, windows, *, generator, audio_steps):
+  """Returns embeddings float32 [B, E] and logits [B, speakers] of windows [B, T]."""
+  speech: Any = audio.condition(windows, audio_steps)
+  return generator.apply(variables, speech, False, method="listen")
+
+
+@functools.partial(jax.jit, static_argnames="generator")
+def _draw_batch(variables, embeddings, keys, generator):
+  """Returns faces uint8 [B, D, S, S, 3] of embeddings [B, E], each with all keys [D]."""
+
+  def draw(embedding, key):
+    faces = generator.apply(
+      variables, embedding[None], False, False, rngs={"dropout": key}, method="draw"
+    )
+    return images.to_uint8(faces[0])
+
+  each = jax.vmap(jax.vmap(draw, in_axes=(None, 0)), in_axes=(0, None))
+  return each(embeddings, keys)
+
+
+def frame_times(samples: int, fps: float) -> np.ndarray:
+  """Returns the times in seconds of the frames of 16 kHz speech of a length: float64 [frames]."""
+  return np.arange(math.ceil(samples / schema.SAMPLE_RATE * fps)) / fps
+
+
+def cross_fade(embeddings: np.ndarray, probabilities: np.ndarray, frames: int) -> np.ndarray:
+  """Returns embeddings without brief changes of the predicted speaker.
+
+  Where the most probable speaker is not the one who prevails in the frames around, embeddings are
+  interpolated between the nearest where it is, in direction and in length.
+
+  Args:
+    embeddings: Embeddings of consecutive frames, float32 [F, E].
+    probabilities: Probabilities of the speakers, float32 [F, speakers].
+    frames: The number of frames around, in which the prevailing speaker is looked for.
+  """
+  if frames < 2 or len(embeddings) < 2:
+    return embeddings
+  around = ndimage.uniform_filter1d(probabilities, frames, axis=0, mode="nearest")
+  kept = np.flatnonzero(probabilities.argmax(1) == around.argmax(1))
+  if not len(kept):
+    return embeddings
+  order = np.arange(len(embeddings))
+  lengths = np.linalg.norm(embeddings, axis=1)
+  faded = np.stack([np.interp(order, kept, e[kept]) for e in embeddings.T], 1)
+  faded *= (np.interp(order, kept, lengths[kept]) / np.linalg.norm(faded, axis=1))[:, None]
+  faded[kept] = embeddings[kept]
+  return faded.astype(np.float32)
+
+
+def sampling_keys(seed: int, name: str, windows: ArrayLike | None, draws: ArrayLike) -> jax.Array:
   """Returns a key [...] for each sample: of the seed, a name, a window and a draw.
 
   The seed is from 0 to 2**32 - 1, the name that of the recording or split, and `windows` and
-  `draws` are numbers, int [...], which are broadcast.
+  `draws` are numbers, int [...], which are broadcast. `windows` is None where the key is to be the
+  same in all windows, as in a film.
   """
   root = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
-  return _fold_in(root, jnp.asarray(windows, jnp.uint32), jnp.asarray(draws, jnp.uint32))
+  if windows is not None:
+    root = _fold_in(root, jnp.asarray(windows, jnp.uint32))
+  return _fold_in(root, jnp.asarray(draws, jnp.uint32))
 
 
 @jax.jit
-@functools.partial(jnp.vectorize, excluded={0})
-def _fold_in(root: jax.Array, window: jax.Array, draw: jax.Array) -> jax.Array:
-  return jax.random.fold_in(jax.random.fold_in(root, window), draw)
+@jnp.vectorize
+def _fold_in(key: jax.Array, number: jax.Array) -> jax.Array:
+  return jax.random.fold_in(key, number)

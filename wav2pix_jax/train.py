@@ -175,6 +175,8 @@ def _print_overview(
 ) -> None:
   """Prints the parameters and the data."""
   params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
+  if state.face_encoder:
+    params["face_encoder"] = state.face_encoder.params
   print(parameter_overview.get_parameter_overview(params, include_stats=False))
   print(
     f"{len(records)} records to train on, {len(held_out)} of {split} to evaluate: "

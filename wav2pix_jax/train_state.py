@@ -29,6 +29,7 @@ class GanState(flax.struct.PyTreeNode):
 
   generator: NetworkState  # the generator with the speech encoder and the auxiliary classifier
   discriminator: NetworkState
+  face_encoder: NetworkState | None  # None where the config has no `loss.matching`
   # An exponential moving average of the generator's variables (parameters and statistics); empty
   # where `config.ema_decay` is 0.
   ema: Any
@@ -51,27 +52,39 @@ def create_state(config: Any, networks: Networks, key: jax.Array) -> GanState:
   embedding = jnp.zeros((1, config.model.embedding))
 
   @jax.jit
-  def variables(generator_key, discriminator_key):
+  def variables(key):
+    generator_key, discriminator_key = jax.random.split(key)
+    face_encoder = networks.face_encoder and networks.face_encoder.init(
+      jax.random.fold_in(key, 2), faces, embedding, False
+    )
     return (
       networks.generator.init(generator_key, speech, False, True),
       networks.discriminator.init(discriminator_key, faces, embedding, False),
+      face_encoder,
     )
 
-  return state_from_variables(config, networks, *variables(*jax.random.split(key)))
+  return state_from_variables(config, networks, *variables(key))
 
 
 def state_from_variables(
-  config: Any, networks: Networks, generator: dict[str, Any], discriminator: dict[str, Any]
+  config: Any,
+  networks: Networks,
+  generator: dict[str, Any],
+  discriminator: dict[str, Any],
+  face_encoder: dict[str, Any] | None = None,
 ) -> GanState:
   """Returns the state at step 0 with given variables and new optimizers.
 
   The variables of the networks are as flax's `init` or an import returns them. `config.optimizer`
   gives learning rates and betas, `config.ema_decay` whether weights are averaged.
   """
-  optimizer = config.optimizer
+  optimizer, matcher = config.optimizer, None
+  if networks.face_encoder and face_encoder:
+    matcher = _network_state(networks.face_encoder, face_encoder, optimizer.lr_g, optimizer)
   return GanState(
     generator=_network_state(networks.generator, generator, optimizer.lr_g, optimizer),
     discriminator=_network_state(networks.discriminator, discriminator, optimizer.lr_d, optimizer),
+    face_encoder=matcher,
     ema=jax.tree.map(jnp.copy, generator) if config.ema_decay else {},
   )
 

@@ -22,6 +22,9 @@ def train_step(
 ) -> tuple[GanState, Metrics]:
   """One round: D learns from real, generated and mismatched faces, then G answers the new D.
 
+  Where `loss.matching` is above 0, G's half also trains the face encoder, and the speech encoder to
+  match its features.
+
   Args:
     state: The state after the step before, whose networks were built for the same `axis_name`.
     batch: This device's share of a batch, as `schema.py` defines it.
@@ -39,7 +42,8 @@ def train_step(
   key = stream(root_key, "generator step", state.step, axis_name)
   state, g_metrics = generator_step(state, batch, key, fake, config=config, axis_name=axis_name)
   metrics = {**d_metrics, **g_metrics}
-  changed = (metrics, state.generator.stats, state.discriminator.stats)
+  networks = filter(None, (state.generator, state.discriminator, state.face_encoder))
+  changed = (metrics, [network.stats for network in networks])
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
   state = state.replace(ema=_average(state, config.ema_decay))
   return state, {**metrics, "finite": finite.astype(jnp.float32)}
@@ -58,6 +62,8 @@ def discriminator_step(
   groups = {"real": batch[schema.FACE], "fake": fake}
   if config.loss.mismatched:
     groups["mismatched"] = batch[schema.MISMATCHED_FACE]
+  if config.loss.mismatched_moment:
+    groups["mismatched_moment"] = batch[schema.FURTHER_FACES][:, 0]
 
   def loss(params):
     discriminator = state.discriminator.replace(params=params)
@@ -93,8 +99,9 @@ def generator_step(
   """
 
   def loss(params):
+    generator_params, face_encoder_params = params
     (fake, embedding, logits), generator = _generate(
-      state.generator.replace(params=params), batch, key
+      state.generator.replace(params=generator_params), batch, key
     )
     judged, discriminator = _judge(state.discriminator, [fake], embedding, config)
     ((fake_scores, fake_features),) = judged
@@ -115,18 +122,28 @@ def generator_step(
       weights=config.loss,
       pmean=lambda x: _pmean(x, axis_name),
     )
+    face_encoder = state.face_encoder
+    if face_encoder:
+      terms["matching"], face_encoder = _match(
+        face_encoder.replace(params=face_encoder_params), batch, embedding, config, axis_name
+      )
+      terms["total"] += config.loss.matching * terms["matching"]
     accuracy = jnp.mean(logits.argmax(-1) == batch[schema.IDENTITY])
-    return terms["total"], (generator.stats, discriminator, terms, accuracy)
+    stats = generator.stats, face_encoder and face_encoder.stats
+    return terms["total"], (stats, discriminator, terms, accuracy)
 
-  grads, aux = jax.grad(loss, has_aux=True)(state.generator.params)
-  stats, discriminator, terms, accuracy = aux
-  grads = _pmean(grads, axis_name)
-  generator = state.generator.apply_gradients(grads=grads, stats=stats)
+  face_encoder = state.face_encoder
+  params = state.generator.params, face_encoder and face_encoder.params
+  grads, (stats, discriminator, terms, accuracy) = jax.grad(loss, has_aux=True)(params)
+  grads, face_encoder_grads = _pmean(grads, axis_name)
+  generator = state.generator.apply_gradients(grads=grads, stats=stats[0])
+  if face_encoder:
+    face_encoder = face_encoder.apply_gradients(grads=face_encoder_grads, stats=stats[1])
   metrics = {f"g_loss/{name}": term for name, term in terms.items()}
   metrics["g_grad_norm"] = optax.tree.norm(grads)
   metrics["g_param_norm"] = optax.tree.norm(generator.params)
   metrics["classifier_accuracy"] = accuracy
-  state = state.replace(generator=generator, discriminator=discriminator)
+  state = state.replace(generator=generator, discriminator=discriminator, face_encoder=face_encoder)
   return state, _pmean(metrics, axis_name)
 
 
@@ -179,6 +196,38 @@ def _judge(
     out, discriminator = one_pass(discriminator, faces, embedding)
     judged.append(out)
   return judged, discriminator
+
+
+def _match(
+  face_encoder: NetworkState,
+  batch: Batch,
+  embedding: jax.Array,
+  config: Any,
+  axis_name: str | None,
+) -> tuple[jax.Array, NetworkState]:
+  """Returns the matching loss of a batch's embeddings and real faces, and the new statistics."""
+  count = 1 + config.loss.matching_faces
+  own, further = batch[schema.FACE][:, None], batch[schema.FURTHER_FACES]
+  faces = jnp.concatenate([own, further], 1)[:, :count]
+  (features, speech, scale), stats = face_encoder.apply_fn(
+    face_encoder.variables,
+    faces.reshape(-1, *faces.shape[2:]),
+    embedding,
+    True,
+    mutable=list(face_encoder.stats),
+  )
+
+  def gather(x):
+    return lax.all_gather(x, axis_name, tiled=True) if axis_name else x
+
+  loss = losses.matching_loss(
+    speech=speech,
+    faces=features.reshape(-1, count, features.shape[-1]),
+    scale=scale,
+    records=batch[schema.RECORDS][:, :count],
+    gather=gather,
+  )
+  return loss, face_encoder.replace(stats=stats)
 
 
 def _average(state: GanState, decay: float) -> Any:

@@ -1,13 +1,10 @@
 """Writes videos of synthetic speakers, H.264 and AAC, with the ground truth beside them."""
 
-import collections
 import json
 import math
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from data_builders.synthetic import talk, voice
@@ -15,13 +12,12 @@ from data_builders.synthetic.clips import head_of
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import Person
-from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common import audio, movie
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import atomically, write_whole
+from wav2pix_jax.common.files import write_whole
 
 WIDTH, HEIGHT = 640, 480  # pixels
 FINEST = 105  # largest scale of a head, pixels per unit
-CLOCK = 90_000  # ticks per second of the presentation timestamps
 VARIABLE = "variable"
 
 
@@ -72,7 +68,7 @@ def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: 
   frames = int(np.ceil(seconds * voice.FRAME_RATE))
   said = voice.speak(person.voice, talk.mood(frames, rng), rng)
   speech = voice.record(said.samples, person.microphone, rng)
-  times = np.round(frame_times(rate, seconds, rng) * CLOCK) / CLOCK
+  times = np.round(frame_times(rate, seconds, rng) * movie.CLOCK) / movie.CLOCK
   poses = talk.poses(said, times, rng)
   scene = random_scene(rng)
   scale = rng.uniform(0.65, 1.0) * FINEST
@@ -90,38 +86,5 @@ def write_speaker(person: Person, number: int, out: Path, seconds: float, rate: 
   }
   write_whole(path.with_suffix(".truth.json"), json.dumps(truth))
   audio.write_wav(path.with_suffix(".truth.wav"), speech)
-  write_video(path, (head.render(pose, scene, view, rng) for pose in poses), times, speech)
-
-
-def write_video(
-  path: Path, frames: Iterable[np.ndarray], times: np.ndarray, speech: np.ndarray
-) -> None:
-  """Writes an MP4 file, whole or not at all, with H.264, and AAC at 44.1 kHz in stereo.
-
-  The frames are uint8 [480, 640, 3] each, with presentation times in seconds, float [N]; the speech
-  is int16 [T] at 16 kHz.
-
-  Raises:
-    UserError: It cannot be written.
-  """
-  with atomically(path) as incomplete, av.open(str(incomplete), "w", format="mp4") as container:
-    picture = container.add_stream("libx264", rate=25)
-    picture.width, picture.height, picture.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-    picture.options = {"crf": "20", "preset": "veryfast", "threads": "1"}
-    picture.codec_context.time_base = Fraction(1, CLOCK)
-    sound = container.add_stream("aac", rate=44_100, layout="stereo")
-    sound.bit_rate = 128_000
-    spoken = av.AudioFrame.from_ndarray(speech[None], format="s16", layout="mono")
-    spoken.sample_rate, spoken.pts = schema.SAMPLE_RATE, 0
-    spoken.time_base = Fraction(1, schema.SAMPLE_RATE)
-    resampler = av.AudioResampler("fltp", "stereo", 44_100, frame_size=1024)
-    parts = collections.deque([*resampler.resample(spoken), *resampler.resample(None)])
-    for frame, time in zip(frames, times, strict=True):
-      while parts and parts[0].time <= time:
-        container.mux(sound.encode(parts.popleft()))
-      shown = av.VideoFrame.from_ndarray(frame, format="rgb24")
-      shown.pts, shown.time_base = round(time * CLOCK), Fraction(1, CLOCK)
-      container.mux(picture.encode(shown))
-    container.mux(picture.encode())
-    for part in (*parts, None):
-      container.mux(sound.encode(part))
+  pictures = (head.render(pose, scene, view, rng) for pose in poses)
+  movie.write_mp4(path, pictures, times, speech)

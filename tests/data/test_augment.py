@@ -24,6 +24,8 @@ def raw():
     schema.FURTHER_FACES: RNG.integers(0, 256, (8, 2, 16, 16, 3), np.uint8),
     schema.MIRRORED: np.arange(8) % 2 == 0,
     schema.MISMATCHED_MIRRORED: np.arange(8) < 3,
+    schema.FURTHER_MIRRORED: np.arange(16).reshape(8, 2) % 3 == 0,
+    schema.RECORDS: np.arange(24, dtype=np.int32).reshape(8, 3),
     schema.IDENTITY: RNG.integers(0, 2, 8).astype(np.int32),
     schema.SEED: RNG.integers(0, 1 << 32, 8, np.uint32),
   }
@@ -41,6 +43,7 @@ def test_batches_keep_the_contract(raw, config):
     schema.FACE: ((8, 16, 16, 3), np.float32),
     schema.MISMATCHED_FACE: ((8, 16, 16, 3), np.float32),
     schema.FURTHER_FACES: ((8, 2, 16, 16, 3), np.float32),
+    schema.RECORDS: ((8, 3), np.int32),
     schema.IDENTITY: ((8,), np.int32),
   }
   for name in (schema.FACE, schema.MISMATCHED_FACE, schema.FURTHER_FACES):
@@ -87,10 +90,12 @@ def test_faces_are_mirrored_that_the_plan_names_and_nothing_else(raw, config):
   for face, mirrored in (
     (schema.FACE, schema.MIRRORED),
     (schema.MISMATCHED_FACE, schema.MISMATCHED_MIRRORED),
+    (schema.FURTHER_FACES, schema.FURTHER_MIRRORED),
   ):
-    for before, after, chosen in zip(plain[face], flipped[face], raw[mirrored], strict=True):
-      assert np.array_equal(after, before[:, ::-1] if chosen else before)
-  for name in (schema.SPEECH, schema.FURTHER_FACES, schema.IDENTITY):
+    for i in np.ndindex(raw[mirrored].shape):
+      before, after = plain[face][i], flipped[face][i]
+      assert np.array_equal(after, before[:, ::-1] if raw[mirrored][i] else before)
+  for name in (schema.SPEECH, schema.IDENTITY):
     assert np.array_equal(plain[name], flipped[name])
 
 

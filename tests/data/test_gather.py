@@ -19,8 +19,9 @@ def records(clean, config):
   return data.load(clean, "train", config.image_size)
 
 
-def _plans(records, config, count=3, further=2):
-  batches = plan.iterate(plan.plan_batches(records, config, 8, further=further))
+def _plans(records, config, count=3):
+  config.loss.matching, config.loss.matching_faces = 1.0, 2
+  batches = plan.iterate(plan.plan_batches(records, config, 8))
   return [next(batches) for _ in range(count)]
 
 
@@ -43,6 +44,8 @@ def test_a_raw_batch_is_what_its_plan_names(records, config):
     schema.FURTHER_FACES: ((8, 2, size, size, 3), np.uint8),
     schema.MIRRORED: ((8,), np.bool_),
     schema.MISMATCHED_MIRRORED: ((8,), np.bool_),
+    schema.FURTHER_MIRRORED: ((8, 2), np.bool_),
+    schema.RECORDS: ((8, 3), np.int32),
     schema.IDENTITY: ((8,), np.int32),
     schema.SEED: ((8,), np.uint32),
   }
@@ -56,6 +59,7 @@ def test_a_raw_batch_is_what_its_plan_names(records, config):
     mismatched, further = planned[plan.MISMATCHED][i], planned[plan.FURTHER][i]
     assert np.array_equal(raw[schema.MISMATCHED_FACE][i], records.faces[mismatched])
     assert np.array_equal(raw[schema.FURTHER_FACES][i], records.faces[further])
+    assert raw[schema.RECORDS][i].tolist() == [record, *further]
 
 
 def test_mismatched_faces_are_somebody_elses(records, config):
@@ -81,7 +85,7 @@ def test_host_and_device_gather_the_same_bytes(records, config, window, window_o
 
 def test_so_they_do_without_mismatched_and_further_faces(records, config):
   config.loss.mismatched = 0.0
-  (planned,) = _plans(records, config, 1, further=0)
+  planned = next(plan.iterate(plan.plan_batches(records, config, 8)))
   host = gather.gather(records, planned, 16_000)
   assert not {schema.MISMATCHED_FACE, schema.FURTHER_FACES} & host.keys()
   stored = jax.device_put(gather.arrays(records, 16_000))

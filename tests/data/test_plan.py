@@ -34,7 +34,8 @@ def _equal(a, b):
 
 
 def test_a_plan_is_a_few_integers(records, config):
-  one = next(_batches(records, config, 8, further=2))
+  config.loss.matching, config.loss.matching_faces = 1.0, 2
+  one = next(_batches(records, config, 8))
   assert {name: (x.shape, x.dtype) for name, x in one.items()} == {
     RECORD: ((8,), np.int32),
     START: ((8,), np.int32),
@@ -44,6 +45,7 @@ def test_a_plan_is_a_few_integers(records, config):
     MISMATCHED: ((8,), np.int32),
     schema.MISMATCHED_MIRRORED: ((8,), np.bool_),
     FURTHER: ((8, 2), np.int32),
+    schema.FURTHER_MIRRORED: ((8, 2), np.bool_),
   }
 
 
@@ -148,7 +150,8 @@ def test_half_of_the_faces_are_mirrored_where_that_is_asked_for(records, config)
 
 
 def test_further_records_are_others_of_the_same_speaker_each_once(records, config):
-  examples = _examples(records, config, 20 * len(records), further=3)
+  config.loss.matching, config.loss.matching_faces = 1.0, 3
+  examples = _examples(records, config, 20 * len(records))
   further = examples[FURTHER]
   assert (records.identity[further] == records.identity[examples[RECORD]][:, None]).all()
   assert (further != examples[RECORD][:, None]).all()
@@ -158,6 +161,7 @@ def test_further_records_are_others_of_the_same_speaker_each_once(records, confi
 
 
 def test_further_records_repeat_where_there_are_too_few(records, config):
+  config.loss.matching, config.loss.matching_faces = 1.0, 3
   few = np.array([*np.flatnonzero(records.identity == 0)[:2], np.argmax(records.identity == 1)])
   stops = np.cumsum(records.lengths[few])
   small = dataclasses.replace(
@@ -168,7 +172,8 @@ def test_further_records_repeat_where_there_are_too_few(records, config):
     identity=records.identity[few],
     instant=records.instant[few],
   )
-  examples = _examples(small, config, 30, further=3)
-  expected = {0: [1, 1, 1], 1: [0, 0, 0], 2: [2, 2, 2]}
+  examples = _examples(small, config, 30)
+  # The third record is the only one of its speaker, whose moments are then others'.
+  allowed = {0: {1}, 1: {0}, 2: {0, 1}}
   for record, further in zip(examples[RECORD], examples[FURTHER], strict=True):
-    assert further.tolist() == expected[int(record)]
+    assert {*further.tolist()} <= allowed[int(record)]

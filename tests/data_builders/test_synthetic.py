@@ -21,7 +21,7 @@ from data_builders.synthetic.__main__ import main
 from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, Scene, random_scene
 from wav2pix_jax import data
-from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common import audio, movie, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.configs import base
 
@@ -334,7 +334,7 @@ def test_a_video_that_fails_leaves_nothing(tmp_path):
     raise ValueError("the second frame fails")
 
   with pytest.raises(ValueError, match="the second"):
-    video.write_video(tmp_path / "a.mp4", frames(), np.array([0, 0.1]), np.zeros(3200, np.int16))
+    movie.write_mp4(tmp_path / "a.mp4", frames(), np.array([0, 0.1]), np.zeros(3200, np.int16))
   assert not list(tmp_path.iterdir())
 
 

@@ -41,6 +41,23 @@ def read(path: str | Path) -> np.ndarray:
   return speech
 
 
+def recordings(speech: Path) -> dict[str, Path]:
+  """Returns recordings by name: a file, or all files in a folder, but not in its subfolders.
+
+  A name is the file's without its extension, or with it where two would have the same.
+
+  Raises:
+    UserError: The folder is empty.
+  """
+  found = [speech]
+  if speech.is_dir():
+    found = sorted(p for p in speech.iterdir() if p.is_file() and not p.name.startswith("."))
+    if not found:
+      raise UserError(f"--speech={speech}: an empty folder; put recordings into it.")
+  stems = [path.stem for path in found]
+  return {path.stem if stems.count(path.stem) == 1 else path.name: path for path in found}
+
+
 def from_array(speech: np.ndarray, sample_rate: int) -> np.ndarray:
   """Converts an array to speech as `read` returns it: int16 [T], 16 kHz, mono.
 

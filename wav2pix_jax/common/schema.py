@@ -20,8 +20,10 @@ A raw batch is what `data/gather.py` makes of records for B examples:
 | `speech` | int16 [B, window_samples] | as recorded, zeros where there is no more |
 | `length` | int32 [B] | samples of speech in the window |
 | `face`, `mismatched_face` | uint8 [B, S, S, 3] | the latter if the loss has that term |
-| `further_faces` | uint8 [B, K, S, S, 3] | other records of the same speaker, if asked for |
+| `further_faces` | uint8 [B, K, S, S, 3] | the speaker at other moments, if the loss needs them |
+| `records` | int32 [B, 1 + K] | the number of the record of the face and of the further faces |
 | `mirrored`, `mismatched_mirrored` | bool [B] | whether the face is to be mirrored |
+| `further_mirrored` | bool [B, K] | the same for the further faces |
 | `identity` | int32 [B] | label |
 | `seed` | uint32 [B] | seed of the distortion |
 
@@ -32,7 +34,8 @@ A batch is what `data/augment.py` makes of it, and what the networks and losses 
 | `speech` | float32 [B, window_samples] | conditioned: [-1.95, 1.95], silence is 0 |
 | `face` | float32 [B, S, S, 3] | [-1, 1], RGB |
 | `mismatched_face` | float32 [B, S, S, 3] | a face of another identity, [-1, 1] |
-| `further_faces` | float32 [B, K, S, S, 3] | [-1, 1] |
+| `further_faces` | float32 [B, K, S, S, 3] | faces of the speaker at other moments, [-1, 1] |
+| `records` | int32 [B, 1 + K] | with `further_faces`: equal numbers are equal faces |
 | `identity` | int32 [B] | [0, number of identities) |
 """
 
@@ -50,9 +53,11 @@ INSTANT_ERROR = "instant_error"
 UNIT = "unit"
 MISMATCHED_FACE = "mismatched_face"
 FURTHER_FACES = "further_faces"
+RECORDS = "records"
 LENGTH = "length"
 MIRRORED = "mirrored"
 MISMATCHED_MIRRORED = "mismatched_mirrored"
+FURTHER_MIRRORED = "further_mirrored"
 SEED = "seed"
 
 TRAIN = "train"

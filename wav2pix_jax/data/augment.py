@@ -25,7 +25,11 @@ def augment(raw: Batch, dataset: Any) -> Batch:
   speech: Any = raw[schema.SPEECH]
   if dataset.distort:
     speech = jax.vmap(distort)(speech, raw[schema.LENGTH], raw[schema.SEED])
-  faces = {schema.FACE: schema.MIRRORED, schema.MISMATCHED_FACE: schema.MISMATCHED_MIRRORED}
+  faces = {
+    schema.FACE: schema.MIRRORED,
+    schema.MISMATCHED_FACE: schema.MISMATCHED_MIRRORED,
+    schema.FURTHER_FACES: schema.FURTHER_MIRRORED,
+  }
   batch: Batch = {
     schema.SPEECH: audio.condition(speech, dataset.audio_steps),  # type: ignore[dict-item]
     schema.IDENTITY: raw[schema.IDENTITY],
@@ -34,12 +38,11 @@ def augment(raw: Batch, dataset: Any) -> Batch:
     if face in raw:
       pictures = raw[face]
       if dataset.flip:
-        chosen = raw[mirrored][:, None, None, None]
-        pictures = jnp.where(chosen, pictures[:, :, ::-1], pictures)
+        chosen = raw[mirrored][..., None, None, None]
+        pictures = jnp.where(chosen, pictures[..., ::-1, :], pictures)
       batch[face] = images.to_float(pictures)  # type: ignore[assignment, arg-type]
-  if schema.FURTHER_FACES in raw:
-    further: Any = images.to_float(raw[schema.FURTHER_FACES])  # type: ignore[arg-type]
-    batch[schema.FURTHER_FACES] = further
+  if schema.RECORDS in raw:
+    batch[schema.RECORDS] = raw[schema.RECORDS]
   return batch
 
 

@@ -16,7 +16,13 @@ from wav2pix_jax.data import plan as plans
 from wav2pix_jax.data.records import Records
 
 # What a plan has besides the records to gather from; it is passed on.
-_PASSED_ON = (schema.LENGTH, schema.SEED, schema.MIRRORED, schema.MISMATCHED_MIRRORED)
+_PASSED_ON = (
+  schema.LENGTH,
+  schema.SEED,
+  schema.MIRRORED,
+  schema.MISMATCHED_MIRRORED,
+  schema.FURTHER_MIRRORED,
+)
 
 
 def gather(records: Records, plan: plans.Plan, window_samples: int) -> dict[str, np.ndarray]:
@@ -85,7 +91,9 @@ def _labelled_faces(faces: Any, identity: Any, plan: dict[str, Any]) -> dict[str
   if plans.MISMATCHED in plan:
     batch[schema.MISMATCHED_FACE] = faces[plan[plans.MISMATCHED]]
   if plans.FURTHER in plan:
-    batch[schema.FURTHER_FACES] = faces[plan[plans.FURTHER]]
+    further = plan[plans.FURTHER]
+    batch[schema.FURTHER_FACES] = faces[further]
+    batch[schema.RECORDS] = further.__array_namespace__().concat([chosen[:, None], further], axis=1)
   return batch | {name: plan[name] for name in _PASSED_ON if name in plan}
 
 

@@ -29,18 +29,16 @@ def plan_batches(
   process_index: int = 0,
   process_count: int = 1,
   start: int = 0,
-  further: int = 0,
 ) -> grain.MapDataset:
   """Returns the endless plan of shuffled batches, from that of step `start` on.
 
   Args:
     records: The training records.
-    config: The config; `seed`, `dataset` and `loss.mismatched` are read.
+    config: The config; `seed`, `dataset` and, for the faces that are needed, `loss` are read.
     batch_size: Examples of this process; batch i of process p is part p of global batch i.
     process_index: The number of this process.
     process_count: The number of processes that share the global batch.
     start: Steps finished before.
-    further: Number of further records of each example's speaker to name.
 
   Returns:
     Batches of integers:
@@ -52,7 +50,8 @@ def plan_batches(
     - `mirrored` bool [B]: whether its face is mirrored;
     - `mismatched` int32 [B] and `mismatched_mirrored` bool [B], if the loss has that term: a record
       of another speaker, and whether its face is mirrored;
-    - `further` int32 [B, further], if any: other records of the same speaker.
+    - `further` int32 [B, K] and `further_mirrored` bool [B, K], if the loss needs K such faces:
+      other records of the same speaker, or where there are none, of others.
 
   Raises:
     UserError: The loss needs mismatched faces, but all records are of one identity.
@@ -64,9 +63,14 @@ def plan_batches(
     .seed(config.seed)
     .shuffle()
     .repeat()
-    .random_map(_Example(records, config, further))
+    .random_map(_Example(records, config))
     .batch(batch_size)[start * process_count + process_index :: process_count]
   )
+
+
+def further_faces(loss: Any) -> int:
+  """Returns how many further faces of its speaker an example needs for `config.loss`."""
+  return max(loss.matching_faces if loss.matching else 0, 1 if loss.mismatched_moment else 0)
 
 
 def iterate(batches: grain.MapDataset) -> Iterator[dict[str, np.ndarray]]:
@@ -78,19 +82,16 @@ def iterate(batches: grain.MapDataset) -> Iterator[dict[str, np.ndarray]]:
 class _Example(grain.transforms.RandomMap):
   """Plans an example of a record."""
 
-  def __init__(self, records: Records, config: Any, further: int):
-    dataset = config.dataset
+  def __init__(self, records: Records, config: Any):
+    dataset, further = config.dataset, further_faces(config.loss)
     self._uniform, self._window = dataset.window_offset == UNIFORM, dataset.window_samples
     self._flip, self._further = dataset.flip, further
     self._lengths, self._instants = records.lengths.tolist(), records.instant.tolist()
     self._identity = records.identity.tolist()
     labels = range(max(self._identity) + 1)
     self._own = [np.flatnonzero(records.identity == label).astype(np.int32) for label in labels]
-    self._others = None
-    if config.loss.mismatched:
-      self._others = [
-        np.flatnonzero(records.identity != label).astype(np.int32) for label in labels
-      ]
+    self._others = [np.flatnonzero(records.identity != label).astype(np.int32) for label in labels]
+    self._mismatched = config.loss.mismatched
 
   def random_map(self, element: int, rng: np.random.Generator) -> Plan:
     length, identity = self._lengths[element], self._identity[element]
@@ -106,14 +107,16 @@ class _Example(grain.transforms.RandomMap):
       schema.SEED: rng.integers(1 << 32, dtype=np.uint32),
       schema.MIRRORED: self._mirrored(rng),
     }
-    if self._others:
-      others = self._others[identity]
+    others = self._others[identity]
+    if self._mismatched:
       plan[MISMATCHED] = others[rng.integers(len(others))]
       plan[schema.MISMATCHED_MIRRORED] = self._mirrored(rng)
     if self._further:
       own = self._own[identity]
-      own = own[own != element] if len(own) > 1 else own
-      plan[FURTHER] = rng.choice(own, self._further, replace=len(own) < self._further)
+      pool = next(filter(len, (own[own != element], others, own)))
+      plan[FURTHER] = rng.choice(pool, self._further, replace=len(pool) < self._further)
+      mirrored = [self._mirrored(rng) for _ in range(self._further)]
+      plan[schema.FURTHER_MIRRORED] = np.array(mirrored)
     return plan
 
   def _mirrored(self, rng: np.random.Generator) -> np.bool_:

@@ -7,16 +7,20 @@ import jax.numpy as jnp
 
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models.discriminator import Discriminator
+from wav2pix_jax.models.face_encoder import FaceEncoder
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
 from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length
 
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-  """The two networks."""
+  """The networks of a config."""
 
   generator: Generator  # the generator, with the speech encoder and the auxiliary classifier
   discriminator: Discriminator  # the spectral-normalised discriminator
+  face_encoder: FaceEncoder | None = (
+    None  # what matches faces with speech; None without `loss.matching`
+  )
 
 
 # Widths double towards 4x4 up to this one, which the paper has at 128 px. A network for 256 px then
@@ -48,8 +52,9 @@ def check(config: Any) -> None:
 def build(config: Any, identities: int, axis_name: str | None = None) -> Networks:
   """Returns the networks of a config, with an auxiliary classifier of this many identities.
 
-  Of the config it reads `image_size`, `precision`, `dataset.window_samples` and `model`. In
-  training batch norm averages over the devices of the axis; without one, over a single device.
+  Of the config it reads `image_size`, `precision`, `dataset.window_samples`, `model`, and whether
+  there is `loss.matching`. In training batch norm averages over the devices of the axis; without
+  one, over a single device.
 
   Raises:
     UserError: As `check`.
@@ -90,10 +95,21 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
       projection=model.discriminator_projection,
       dtype=dtype,
     ),
+    FaceEncoder(
+      widths=tuple(model.face_encoder_widths)[: levels(config.image_size)],
+      embedding=model.embedding,
+      axis_name=axis_name,
+    )
+    if config.loss.matching
+    else None,
   )
 
 
 def level_widths(width: int, image_size: int) -> tuple[int, ...]:
   """Returns the channels of the maps from half the image size down to 4x4: 4 at 64 px, 5 at 128."""
-  levels = image_size.bit_length() - 3
-  return tuple(min(width * 2**i, max(width, LARGEST_WIDTH)) for i in range(levels))
+  return tuple(min(width * 2**i, max(width, LARGEST_WIDTH)) for i in range(levels(image_size)))
+
+
+def levels(image_size: int) -> int:
+  """Returns how often faces are halved down to 4x4."""
+  return image_size.bit_length() - 3

@@ -92,7 +92,14 @@ class Generator(nn.Module):
       train: Whether to normalise by the batch and update the running statistics.
       deterministic: Whether to disable dropout. Sampling keeps it: samples differ by it.
     """
+    embedding, logits = self.listen(speech, train)
+    return self.draw(embedding, train, deterministic), embedding, logits
+
+  def listen(self, speech: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    """Returns embeddings and logits, the first half of `__call__`."""
     embedding = self.encoder(speech.astype(self.dtype), train)
-    logits = self.classifier(embedding, train)
-    faces = self.upsampler(embedding.astype(self.dtype), train, deterministic)
-    return faces, embedding, logits
+    return embedding, self.classifier(embedding, train)
+
+  def draw(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
+    """Returns faces for embeddings, the second half of `__call__`."""
+    return self.upsampler(embedding.astype(self.dtype), train, deterministic)

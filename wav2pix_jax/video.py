@@ -1,0 +1,50 @@
+"""The mode `video`: a face that speaks a recording, as a movie with its sound."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import tqdm
+
+from wav2pix_jax.common import audio, images, movie, schema
+from wav2pix_jax.runtime import checkpoint
+from wav2pix_jax.sampler import frame_times
+
+LEAST = 256  # pixels; smaller faces are enlarged, since players blur small pictures
+
+
+def video(
+  workdir: Path, speech: Path, num_draws: int, seed: int, fps: float, blend: float, out: Path
+) -> None:
+  """Writes `<recording>.mp4` for each recording: faces that speak it, side by side, and its sound.
+
+  Each frame is sampled from the second of speech around it, see `Sampler.film`.
+
+  Args:
+    workdir: The directory of a run with a checkpoint; the best one is used.
+    speech: A recording, or a folder of recordings (subfolders are not searched).
+    num_draws: Faces side by side, at least 1.
+    seed: Seed of the dropout masks.
+    fps: Frames per second.
+    blend: Seconds; changes of the predicted speaker that are briefer are not shown.
+    out: The directory for the movies.
+
+  Raises:
+    UserError: There is no checkpoint or recording, one that cannot be read, or a movie cannot be
+      written.
+  """
+  recordings = {name: (path, audio.read(path)) for name, path in audio.recordings(speech).items()}
+  sampler = checkpoint.load(workdir).sampler
+  for name, (path, recording) in recordings.items():
+    times = frame_times(len(recording), fps)
+    film = sampler.film(recording, schema.SAMPLE_RATE, num_draws, seed, path.name, fps, blend)
+    frames = tqdm.tqdm(_side_by_side(film), path.name, len(times), unit=" frames")
+    movie.write_mp4(out / f"{name}.mp4", frames, times, recording)
+  print(f"Wrote {len(recordings)} movies into {out}; see {out / f'{name}.mp4'}.")
+
+
+def _side_by_side(film: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+  """Yields frames [D, S, S, 3] as pictures [H, D * H, 3], at least `LEAST` pixels high."""
+  for faces in film:
+    size = max(faces.shape[1], LEAST)
+    yield np.concatenate([images.resize(face, size) for face in faces], 1)
