@@ -10,7 +10,7 @@ import wav2pix_jax
 from wav2pix_jax import models
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.sampler import Sampler, sampling_keys
+from wav2pix_jax.sampler import Sampler, cross_fade, sampling_keys
 from wav2pix_jax.train_state import create_state
 
 RNG = np.random.default_rng(0)
@@ -184,3 +184,57 @@ def test_load_without_a_run_is_refused(tmp_path, monkeypatch):
       wav2pix_jax.load(workdir)
   with pytest.raises(UserError, match="name a run"):
     wav2pix_jax.load()
+
+
+def test_a_film_has_a_face_for_each_frame_from_the_speech_around_it(sampler):
+  speech = RNG.integers(-9000, 9000, 23_000).astype(np.int16)
+  film = np.stack(list(sampler.film(speech, 16_000, 2, seed=5, name="a.wav", fps=30)))
+  assert film.shape == (44, 2, 16, 16, 3)  # 43.1 frames of a thirtieth
+  starts = [round(i / 30 * 16_000) - 8_000 for i in range(44)]
+  windows = np.stack([audio.cut(speech, start, 16_000) for start in starts])
+  assert (windows[0, :8_000] == 0).all()
+  assert (windows[-1, -7_900:] == 0).all()
+  for draw in range(2):
+    keys = sampling_keys(5, "a.wav", None, np.full(44, draw))
+    faces, _ = sampler.sample(windows, keys)
+    assert _near(faces, film[:, draw])
+  assert not _near(film[:, 0], film[:, 1])
+  again = np.stack(list(sampler.film(speech, 16_000, 2, seed=5, name="a.wav", fps=30)))
+  assert np.array_equal(film, again)
+  other = np.stack(list(sampler.film(speech, 16_000, 2, seed=6, name="a.wav", fps=30)))
+  assert not _near(film, other)
+
+
+def test_a_film_of_a_long_recording_is_the_same_in_any_batch(sampler):
+  """A frame depends on the speech around it, not on where the recording begins."""
+  speech = RNG.integers(-9000, 9000, 5 * 16_000).astype(np.int16)
+  whole = np.stack(list(sampler.film(speech, 16_000, name="a")))
+  assert len(whole) == 125
+  cut = np.stack(list(sampler.film(speech[16_000:], 16_000, name="a")))
+  assert _near(cut[13:], whole[38:])
+
+
+def _one_hot(named):
+  return 0.1 + 0.8 * np.eye(2, dtype=np.float32)[named]
+
+
+def test_a_brief_change_of_the_speaker_is_cross_faded():
+  named = np.zeros(20, int)
+  named[8:11] = 1
+  embeddings = RNG.standard_normal((20, 4)).astype(np.float32)
+  faded = cross_fade(embeddings, _one_hot(named), 9)
+  assert np.array_equal(faded[named == 0], embeddings[named == 0])
+  for i in (8, 9, 10):
+    between = np.average(embeddings[[7, 11]], 0, [11 - i, i - 7])
+    cosine = faded[i] @ between / np.linalg.norm(faded[i]) / np.linalg.norm(between)
+    assert cosine == pytest.approx(1, abs=1e-5)
+    lengths = np.linalg.norm(embeddings[[7, 11]], axis=1)
+    assert np.linalg.norm(faded[i]) == pytest.approx(np.average(lengths, weights=[11 - i, i - 7]))
+  for frames in (0, 1):
+    assert np.array_equal(cross_fade(embeddings, _one_hot(named), frames), embeddings)
+
+
+def test_a_lasting_change_of_the_speaker_is_kept():
+  named = np.repeat([0, 1], 20)
+  embeddings = RNG.standard_normal((40, 4)).astype(np.float32)
+  assert np.array_equal(cross_fade(embeddings, _one_hot(named), 9), embeddings)

@@ -14,7 +14,9 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.metrics import Need, evaluation_set, identity_classifier, vgg_face
 from wav2pix_jax.metrics.evaluation_set import EvaluationSet
+from wav2pix_jax.metrics.heard import hear
 from wav2pix_jax.metrics.noise import Noise
+from wav2pix_jax.metrics.sync_judge import load_judge
 from wav2pix_jax.reports import report, table
 from wav2pix_jax.runtime import checkpoint
 
@@ -84,7 +86,8 @@ def measure(
     missing |= dict.fromkeys(metrics.needing(Need.GENDERS), "the genders are not known")
 
   classify = identity_classifier.load_classifier(of.builder, of.config.image_size)
-  look = functools.partial(metrics.describe_faces, classify=classify, name=name)
+  judge = load_judge(of.builder, of.config.image_size)
+  look = functools.partial(metrics.describe_faces, classify=classify, name=name, see=judge.see)
   look_at_real = functools.partial(look, describe=describe_real)
   held_out = look_at_real(of.real, of.identity, title=f"Real {of.split} faces")
   reference = look_at_real(of.known, of.known_identity, title="Real faces to compare with")
@@ -92,7 +95,8 @@ def measure(
     look(faces, of.identity, describe=describe, title=f"Generated faces, {i} of {len(draws)}")
     for i, faces in enumerate(draws, 1)
   ]
-  results = metrics.measure(generated, held_out, reference, RESAMPLES, genders)
+  heard = hear(judge, of.records, of.chosen)
+  results = metrics.measure(generated, held_out, reference, RESAMPLES, genders, heard)
   too_few = dict.fromkeys(metrics.TITLES.keys() - results.keys(), "too few faces")
   return results, too_few | missing
 

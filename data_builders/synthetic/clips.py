@@ -29,18 +29,51 @@ class SyntheticClip:
   pose: Pose  # the expression of the face
 
 
+@dataclasses.dataclass(frozen=True)
+class SyntheticFilm:
+  """A face that speaks."""
+
+  frames: np.ndarray  # the face at each time, uint8 [F, S, S, 3]
+  opening: np.ndarray  # the opening of its mouth, 0 to 1, float64 [F]
+  speech: np.ndarray  # the speech, int16 [T] at 16 kHz
+
+
+def make_film(
+  person: Person, number: int, size: int, seed: int, seconds: float, fps: float
+) -> SyntheticFilm:
+  """Returns a film with faces of `size` pixels, which depends on the arguments alone.
+
+  The face is framed as in a clip. Films and clips of one seed say different things if their numbers
+  differ.
+  """
+  rng = np.random.default_rng([seed, person.seed, number])
+  frames = math.ceil(seconds * voice.FRAME_RATE)
+  said = voice.speak(person.voice, talk.mood(frames, rng), rng)
+  poses = talk.poses(said, np.arange(math.ceil(seconds * fps)) / fps, rng)
+  view = _view(size, rng)
+  head, scene = head_of(person, OVERSAMPLING * size / SIDE), random_scene(rng)
+  pictures = [head.render(pose, scene, view, rng) for pose in poses]
+  speech = voice.record(said.samples, person.microphone, rng)
+  return SyntheticFilm(np.stack(pictures), np.array([pose.opening for pose in poses]), speech)
+
+
 def make_clip(person: Person, number: int, size: int, seed: int) -> SyntheticClip:
   """Returns a clip with a face of `size` pixels, which depends on the arguments alone.
 
   Each number of a person has its own utterance, room, shirt and light.
   """
   said, pose, rng = say(person, number, seed)
-  scale = size / SIDE * rng.uniform(0.94, 1.06)
-  x, y = size / 2 + size * rng.uniform(-0.023, 0.023, 2)
-  view = View(size, size, scale, x, y - MIDDLE * scale)
+  view = _view(size, rng)
   head = head_of(person, OVERSAMPLING * size / SIDE)
   face = head.render(pose, random_scene(rng), view, rng)
   return SyntheticClip(number, face, voice.record(said.samples, person.microphone, rng), pose)
+
+
+def _view(size: int, rng: np.random.Generator) -> View:
+  """Returns a view of a face that fills a picture of `size` pixels."""
+  scale = size / SIDE * rng.uniform(0.94, 1.06)
+  x, y = size / 2 + size * rng.uniform(-0.023, 0.023, 2)
+  return View(size, size, scale, x, y - MIDDLE * scale)
 
 
 def say(person: Person, number: int, seed: int) -> tuple[Utterance, Pose, np.random.Generator]:

@@ -14,10 +14,12 @@ from wav2pix_jax.common.dlib_faces import SAME_PERSON
 from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics.bootstrap import Measure
 from wav2pix_jax.metrics.faces import Faces
+from wav2pix_jax.metrics.heard import OFFSETS, Heard
 from wav2pix_jax.metrics.metric import Context, Kind, Metric, Need
 
 PAIRED = 64  # faces of a speaker that are compared in pairs, at most
 PERMUTATIONS = 1_000
+LEAST_SILENT = 10  # chunks in silence, to tell from their real faces what a closed mouth is
 SEED = 0
 
 
@@ -149,6 +151,40 @@ def _mouth_p_value(context: Context, draws: Sequence[Faces]) -> float:
   return (at_least + 1) / (PERMUTATIONS + 1)
 
 
+def _own_face_nearer(context: Context, faces: Faces) -> np.ndarray:
+  """Share of the speaker's faces at other moments that the judge of sync finds farther away."""
+  similar = _heard(context).at_once @ _seen(faces).T
+  others = (faces.identity[:, None] == faces.identity) & ~np.eye(len(faces), dtype=bool)
+  farther = similar < np.diag(similar)[:, None]
+  ties = similar == np.diag(similar)[:, None]
+  counts = others.sum(1)
+  share = ((farther + ties / 2) * others).sum(1) / np.maximum(counts, 1)
+  return np.where(counts > 0, share, np.nan)
+
+
+def _sync_offset(context: Context, draws: Sequence[Faces]) -> Measure:
+  """Milliseconds from the face to the speech that the judge of sync finds nearest to it."""
+  vectors = _heard(context).vectors
+  similar = np.stack([np.einsum("nkc,nc->nk", vectors, _seen(faces)) for faces in draws])
+
+  def measure(chunks):
+    return _mean(OFFSETS[similar[:, chunks].mean(1).argmax(-1)]), {}
+
+  return measure
+
+
+def _closed(silent: bool, context: Context, faces: Faces) -> np.ndarray:
+  """Whether the mouth is closed, at moments at which nobody speaks, or at the others.
+
+  It is closed if its opening by landmarks is below the 90th percentile of real ones in silence.
+  """
+  in_silence = _heard(context).silent
+  if in_silence.sum() < LEAST_SILENT:
+    return np.full(len(faces), np.nan)
+  limit = np.quantile(context.held_out.by_dlib.mouth[in_silence], 0.9)
+  return np.where(in_silence == silent, faces.by_dlib.mouth <= limit, np.nan)
+
+
 def _diversity_of_chunks(context: Context, draws: Sequence[Faces]) -> Measure | None:
   """Mean difference between faces of a speaker, over that of real ones."""
   held_out, people = context.held_out, _varied(context.held_out)
@@ -238,6 +274,30 @@ METRICS = [  # in the order of tables
   Metric(
     "mouth", "mouth opening, correlation", Kind.CORRELATION, _mouth, [Need.DLIB], _mouth_p_value
   ),
+  Metric(
+    "sync",
+    "own face nearer to the speech",
+    Kind.SHARE,
+    _own_face_nearer,
+    [Need.SPEECH],
+  ),
+  Metric(
+    "sync_offset", "offset of the nearest speech, ms", Kind.OFFSET, _sync_offset, [Need.SPEECH]
+  ),
+  Metric(
+    "closed_in_silence",
+    "mouth closed in silence",
+    Kind.SHARE,
+    functools.partial(_closed, True),
+    [Need.DLIB, Need.SPEECH],
+  ),
+  Metric(
+    "closed_in_speech",
+    "mouth closed in speech",
+    Kind.SHARE,
+    functools.partial(_closed, False),
+    [Need.DLIB, Need.SPEECH],
+  ),
   Metric("feature_distance", "feature distance (0 is best)", Kind.DISTANCE, _feature_distance),
   Metric("spread_of_chunks", "diversity between chunks", Kind.RATIO, _diversity_of_chunks),
   Metric(
@@ -260,6 +320,18 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
   root_a, root_b = (np.asarray(np.linalg.qr(x, mode="r")) for x in (a, b))
   between = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
   return float(shift + np.square(a).sum() + np.square(b).sum() - 2 * between)
+
+
+def _heard(context: Context) -> Heard:
+  if context.heard is None:
+    raise ValueError("the speech is not known")
+  return context.heard
+
+
+def _seen(faces: Faces) -> np.ndarray:
+  if faces.seen is None:
+    raise ValueError("these faces were described without the judge of sync")
+  return faces.seen
 
 
 def _varied(held_out: Faces) -> list[int]:

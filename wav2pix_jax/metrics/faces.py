@@ -6,6 +6,7 @@ import numpy as np
 
 from wav2pix_jax.common.dlib_faces import Describe, Described
 from wav2pix_jax.metrics.identity_classifier import Classify
+from wav2pix_jax.metrics.sync_judge import See
 from wav2pix_jax.metrics.vgg_face import Name
 
 
@@ -20,6 +21,8 @@ class Faces:
   described: Described | None = None  # what dlib makes of them; None without dlib
   # Labels that VGG-Face gives them, int32 [N]; None without VGG-Face.
   named: np.ndarray | None = None
+  # What the judge of sync sees in them, float32 [N, C]; None without it.
+  seen: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.identity)
@@ -32,6 +35,7 @@ class Faces:
       self.features[chosen],
       self.described and self.described[chosen],
       None if self.named is None else self.named[chosen],
+      None if self.seen is None else self.seen[chosen],
     )
 
   @property
@@ -52,6 +56,7 @@ def describe_faces(
   classify: Classify,
   describe: Describe | None = None,
   name: Name | None = None,
+  see: See | None = None,
   title: str = "",
 ) -> Faces:
   """Returns pictures with what classifiers and dlib make of them.
@@ -62,8 +67,10 @@ def describe_faces(
     classify: The identity classifier of the dataset.
     describe: dlib; None to go without.
     name: VGG-Face; None to go without.
+    see: The judge of sync; None to go without.
     title: Title of the progress bars.
   """
   described = describe(pictures, title) if describe else None
   named = name(pictures, f"{title}, VGG-Face") if name else None
-  return Faces(pictures, identity, *classify(pictures), described, named)
+  seen = see(pictures) if see else None
+  return Faces(pictures, identity, *classify(pictures), described, named, seen)

@@ -10,6 +10,7 @@ import numpy as np
 from wav2pix_jax.metrics import baselines, bootstrap
 from wav2pix_jax.metrics.bootstrap import Interval, Measure
 from wav2pix_jax.metrics.faces import Faces
+from wav2pix_jax.metrics.heard import Heard
 
 
 class Need(enum.Enum):
@@ -20,20 +21,23 @@ class Need(enum.Enum):
   VGG_FACE = "VGG-Face"
   DLIB = "dlib"
   SEVERAL_DRAWS = "several samples of a chunk"
+  SPEECH = "speech around the moments of the faces"
 
 
 class Kind(enum.Enum):
   """How a metric is computed and read.
 
-  A SHARE is the mean over faces of a property, bool [N]. A DISTANCE is 0 between equal sets, so
-  real faces are compared with other real faces. A RATIO is relative to real faces, and for two real
-  faces of a person it is 1. A CORRELATION has the baseline 0 and is tested by permutations.
+  A SHARE is the mean over faces of a property, bool [N], or of a share, float [N] with NaN where it
+  has no meaning. A DISTANCE is 0 between equal sets, so real faces are compared with other real
+  faces. A RATIO is relative to real faces, and for two real faces of a person it is 1. A
+  CORRELATION has the baseline 0 and is tested by permutations. An OFFSET is in milliseconds.
   """
 
   SHARE = "share"
   DISTANCE = "distance"
   RATIO = "ratio"
   CORRELATION = "correlation"
+  OFFSET = "offset"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Context:
   reference: Faces  # real faces of everyone, other than those
   genders: np.ndarray  # gender of each label; empty where they are not known
   draws: int  # number of samples of each chunk
+  heard: Heard | None = None  # what is heard in the speech; None where it is not known
 
   def provides(self, need: Need) -> bool:
     """Whether a metric with this need can be computed."""
@@ -53,6 +58,7 @@ class Context:
       Need.VGG_FACE: self.held_out.named is not None,
       Need.DLIB: self.held_out.described is not None,
       Need.SEVERAL_DRAWS: self.draws > 1,
+      Need.SPEECH: self.heard is not None,
     }[need]
 
 
@@ -63,9 +69,9 @@ class Metric:
   name: str  # its name in `metrics.json` and in logs
   title: str  # its name in tables and reports
   kind: Kind  # how it is computed and read
-  # Of a SHARE, from a context and faces to bool [N]. Of others, from a context and the faces
-  # sampled from all chunks, once or more often, to a function that computes the metric on some of
-  # the chunks, or to None if there are too few faces.
+  # Of a SHARE, from a context and faces to bool or float [N]. Of others, from a context and the
+  # faces sampled from all chunks, once or more often, to a function that computes the metric on
+  # some of the chunks, or to None if there are too few faces.
   function: Callable[[Context, Any], Any]
   needs: Collection[Need] = ()  # what has to be there
   # Of a CORRELATION, from a context and faces to the share of permutations that reach it.
@@ -74,9 +80,8 @@ class Metric:
   def on(self, context: Context, draws: Sequence[Faces]) -> Measure | None:
     """Returns the metric of faces as a function of chunks; None if there are too few faces."""
     if self.kind == Kind.SHARE:
-      return _mean_over_chunks(
-        context, np.mean([self.function(context, faces) for faces in draws], 0)
-      )
+      values = np.mean([self.function(context, faces) for faces in draws], 0)
+      return None if np.isnan(values).all() else _mean_over_chunks(context, values)
     return self.function(context, draws)
 
 
@@ -104,6 +109,7 @@ def compute(
   reference: Faces,
   resamples: int = 0,
   genders: Sequence[str] = (),
+  heard: Heard | None = None,
 ) -> dict[str, Result]:
   """Returns the results of all metrics for which these faces suffice.
 
@@ -114,8 +120,9 @@ def compute(
     reference: Real faces of everyone, other than those.
     resamples: Resamples for the intervals; 0 for none.
     genders: Gender of each label, where they are known.
+    heard: What is heard in the chunks; None where it is not known.
   """
-  context = Context(held_out, reference, np.array(genders), len(draws))
+  context = Context(held_out, reference, np.array(genders), len(draws), heard)
   ignoring = baselines.most_frequent_person(held_out, reference, len(draws))
   others = baselines.other_real_faces(held_out, reference)
   chunks = np.arange(len(held_out))
@@ -147,13 +154,14 @@ def _value(metric: Metric, context: Context, draws: Sequence[Faces]) -> float:
 
 
 def _mean_over_chunks(context: Context, values: np.ndarray) -> Measure:
-  """Returns the mean of values float [N] of the chunks as a metric."""
+  """Returns the mean of values float [N] of the chunks, without NaN, as a metric."""
 
   def measure(chunks):
+    chunks = chunks[~np.isnan(values[chunks])]
     identity = context.held_out.identity[chunks]
     by_identity = {
       int(label): float(values[chunks[identity == label]].mean()) for label in np.unique(identity)
     }
-    return float(values[chunks].mean()), by_identity
+    return float(values[chunks].mean()) if len(chunks) else np.nan, by_identity
 
   return measure

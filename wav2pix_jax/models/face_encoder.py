@@ -1,5 +1,8 @@
 """The face encoder, which matches faces with speech in training (ours; sampling does without)."""
 
+import itertools
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,30 +24,46 @@ class FaceEncoder(nn.Module):
   embedding: int  # size of the vectors that are compared
   axis_name: str | None = None  # the axis of the devices whose batch is normalised together
 
-  @nn.compact
+  def setup(self):  # noqa: D102, flax calls it
+    def dense():
+      return nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT)
+
+    self.down = [
+      layers.Conv(ops.conv_4x4_stride_2, (4, 4, *channels))
+      for channels in itertools.pairwise((3, *self.widths))
+    ]
+    self.norm = [layers.BatchNorm(self.axis_name) for _ in self.widths]
+    self.face, self.speech = dense(), dense()
+    self.log_scale = self.param("log_scale", nn.initializers.constant(math.log(10)), ())
+
   def __call__(
     self, faces: jax.Array, speech: jax.Array, train: bool
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns unit vectors of faces [N, C] and of speech [B, C], and the scale of their products.
 
-    From faces float32 [N, S, S, 3] in [-1, 1], and embeddings of speech float32 [B, E]. The scale
-    is float32 [], and starts at 10.
+    The scale is float32 [], and starts at 10. For the arguments see `see` and `hear`.
     """
+    return self.see(faces, train), self.hear(speech), jnp.exp(self.log_scale)
 
-    def project(x, name):
-      x = nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name=name)(x)
-      return x / (jnp.linalg.norm(x, axis=-1, keepdims=True) + 1e-6)
+  def see(self, faces: jax.Array, train: bool) -> jax.Array:
+    """Returns unit vectors float32 [N, C] of faces, float32 [N, S, S, 3] in [-1, 1].
 
+    In training they are normalised by the batch, and the running statistics are updated.
+    """
     # fmt: off
     count, size = faces.shape[:2]
     times = size // (4 * 2 ** len(self.widths))
     x = faces[:, size // 2:]                                # [N, S / 2, S, 3]
     x = x.reshape(count, size // times // 2, times, size // times, times, 3).mean((2, 4))
-    for i, width in enumerate(self.widths):
-      conv = layers.Conv(ops.conv_4x4_stride_2, (4, 4, x.shape[-1], width), name=f"down{i}")
-      x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(conv(x, train), train)
-      x = nn.relu(x)
-    x = x.reshape(count, -1)                                # [N, 8 * widths[-1]]
-    scale = jnp.exp(self.param("log_scale", nn.initializers.constant(jnp.log(10.0)), ()))
-    return project(x, "face"), project(speech, "speech"), scale
+    for down, norm in zip(self.down, self.norm, strict=True):
+      x = nn.relu(norm(down(x, train), train))
+    return _unit(self.face(x.reshape(count, -1)))           # [N, C]
     # fmt: on
+
+  def hear(self, speech: jax.Array) -> jax.Array:
+    """Returns unit vectors float32 [B, C] of embeddings of speech, float32 [B, E]."""
+    return _unit(self.speech(speech))
+
+
+def _unit(x: jax.Array) -> jax.Array:
+  return x / (jnp.linalg.norm(x, axis=-1, keepdims=True) + 1e-6)

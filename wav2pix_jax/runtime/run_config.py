@@ -26,9 +26,9 @@ NETWORKS = ("image_size", "ema_decay", "dataset.window_samples", "dataset.audio_
 # Fields added since version 0.2, with the value that changes nothing, which older runs have.
 ADDED: dict[str, Any] = {
   "loss.matching": 0.0,
-  "loss.matching_faces": 0,
+  "loss.matching_faces": 4,
   "loss.mismatched_moment": 0.0,
-  "model.face_encoder_widths": [],
+  "model.face_encoder_widths": [32, 64, 128],
 }
 WRITTEN_BY, SPEAKERS, RECORDS = "version", "identity_names", "records"  # keys beside the config's
 EXPORTED = "wav2pix_jax"  # the key of the text in exported tensors

@@ -1,0 +1,122 @@
+"""Measures the faces of `--mode=video` on films of the synthetic speakers, whose truth is known.
+
+python -m benchmarks.films --workdir=runs/demo
+
+For a run on synthetic speakers at most. Each speaker says something new (dataset seed 2) for some
+seconds; the film that would be seen is rendered, and one is generated from its speech alone. Needs
+the extra eval.
+"""
+
+import argparse
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from data_builders.synthetic import clips
+from data_builders.synthetic.identity import people
+from data_builders.workers import workers
+from wav2pix_jax import data
+from wav2pix_jax.common import dlib_faces, schema
+from wav2pix_jax.metrics.identity_classifier import Classify, load_classifier
+from wav2pix_jax.runtime import checkpoint
+
+SEED, NUMBER = 2, 0
+RESAMPLES = 1_000
+TITLES = {
+  "mouth": "mouth along time, by landmarks",
+  "mouth_truth": "mouth along time, landmarks against truth",
+  "right": "frames of the right speaker",
+  "steady": "frames of the most frequent speaker",
+  "flicker": "change between frames, over real",
+}
+
+
+def film_figures(
+  generated: np.ndarray, real: clips.SyntheticFilm, label: int, classify: Classify, describe: Any
+) -> tuple[dict[str, float], dict[str, float]]:
+  """Returns the figures of a generated film, and of the real one, by their keys in `TITLES`.
+
+  The generated frames are uint8 [F, S, S, 3], and the label is that of the speaker.
+  """
+  openings = [describe(frames, "").mouth for frames in (generated, real.frames)]
+
+  def figures(frames: np.ndarray, opening: np.ndarray) -> dict[str, float]:
+    named = classify(frames)[0].argmax(-1)
+    return {
+      "mouth": float(np.corrcoef(opening, openings[1])[0, 1]),
+      "mouth_truth": float(np.corrcoef(opening, real.opening)[0, 1]),
+      "right": float((named == label).mean()),
+      "steady": float(np.bincount(named).max() / len(named)),
+      "flicker": _change(frames) / _change(real.frames),
+    }
+
+  return figures(generated, openings[0]), figures(real.frames, openings[1])
+
+
+def _change(frames: np.ndarray) -> float:
+  return float(np.abs(np.diff(frames.astype(np.float32), axis=0)).mean())
+
+
+def measure(workdir: Path, seconds: float, fps: float, blend: float) -> dict[str, Any]:
+  """Returns figures of a run's films, by speaker, and of real ones."""
+  run = checkpoint.load(workdir)
+  dataset, size = run.config.dataset, run.config.image_size
+  classify = load_classifier(data.prepare(dataset), size)
+  by_name = {p.name: p for p in people(dataset.synthetic.identities, dataset.synthetic.seed)}
+  work = functools.partial(
+    clips.make_film, number=NUMBER, size=size, seed=SEED, seconds=seconds, fps=fps
+  )
+  with workers(len(run.speakers)) as pool:
+    films = list(pool.map(work, [by_name[name] for name in run.speakers]))
+  describe = dlib_faces.describer()
+  results = {}
+  for label, (name, film) in enumerate(
+    tqdm.tqdm(zip(run.speakers, films, strict=True), "Measuring", len(films), unit=" films")
+  ):
+    frames = run.sampler.film(film.speech, schema.SAMPLE_RATE, name=name, fps=fps, blend=blend)
+    generated = np.stack([faces[0] for faces in frames])
+    results[name] = film_figures(generated, film, label, classify, describe)
+  return {
+    "step": run.step,
+    "generated": {name: of[0] for name, of in results.items()},
+    "real": {name: of[1] for name, of in results.items()},
+  }
+
+
+def table(results: dict[str, Any]) -> str:
+  """Returns the means over speakers with 95% intervals over other speakers."""
+  rng = np.random.default_rng(0)
+  lines = [f"{'':44}{'generated':>9}  {'95%':14}{'real':>8}  by speaker"]
+  for key, title in TITLES.items():
+    values = {name: of[key] for name, of in results["generated"].items()}
+    each = np.array(list(values.values()))
+    low, high = np.quantile(rng.choice(each, (RESAMPLES, len(each))).mean(1), [0.025, 0.975])
+    real = np.mean([of[key] for of in results["real"].values()])
+    ends: Sequence[str] = sorted(values, key=values.__getitem__)
+    by = f"{values[ends[0]]:.3f} ({ends[0]}) to {values[ends[-1]]:.3f} ({ends[-1]})"
+    lines.append(f"{title:44}{each.mean():9.3f}  {f'{low:.3f} to {high:.3f}':14}{real:8.3f}  {by}")
+  return "\n".join(lines)
+
+
+def main() -> None:
+  """Runs the command line."""
+  parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+  parser.add_argument("--workdir", type=Path, required=True)
+  parser.add_argument("--seconds", type=float, default=8.0, help="length of each film (default 8)")
+  parser.add_argument("--fps", type=float, default=25.0, help="frames per second (default 25)")
+  parser.add_argument("--blend", type=float, default=0.0, help="as of --mode=video (default 0)")
+  parser.add_argument("--json", type=Path, help="file for the figures")
+  flags = parser.parse_args()
+  results = measure(flags.workdir, flags.seconds, flags.fps, flags.blend)
+  print(table(results))
+  if flags.json:
+    flags.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+  main()

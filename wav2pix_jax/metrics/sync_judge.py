@@ -1,0 +1,179 @@
+"""A judge of whether a face goes with speech: networks that match real faces with real speech.
+
+It is trained on the real training pairs of a dataset only, once for each dataset and image size,
+and is then read from a cache beside the decoded records. It shares nothing with a run's networks.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import safetensors.numpy
+import tqdm
+from jax import lax
+
+from data_builders.builder import PairsBuilder
+from wav2pix_jax import data, losses
+from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.files import make_once
+from wav2pix_jax.common.indices import in_batches
+from wav2pix_jax.models.face_encoder import FaceEncoder
+from wav2pix_jax.models.speech_encoder import SpeechEncoder
+
+RECIPE = 1  # increase it with every change of the training: it invalidates what is cached
+WINDOW = schema.SAMPLE_RATE * 2 // 5  # samples around the face's instant; a syllable has half of it
+PEOPLE, EACH = 2, 16  # speakers of a batch, and moments of each: they have to be told apart
+STEPS, RATE = 1_000, 1e-3
+JITTER = schema.SAMPLE_RATE // 100  # samples by which windows are moved in training
+SHIFT = 32  # faces are moved by up to this part of their size
+BATCH = 64
+AUDIO_STEPS = (audio.PEAK, audio.PREEMPHASIS)
+
+See = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+  """Unit vectors of faces and of speech: the larger their product, the better they go together."""
+
+  see: See  # of faces uint8 [N, S, S, 3]: float32 [N, C]
+  hear: Callable[[np.ndarray], np.ndarray]  # of windows of speech int16 [N, WINDOW]: float32 [N, C]
+
+
+class Matcher(nn.Module):
+  """A speech encoder and a face encoder of the kinds that the generator is trained with."""
+
+  def setup(self):  # noqa: D102, flax calls it
+    self.speech_encoder = SpeechEncoder(
+      widths=(16, 32, 64, 128, 256), hidden=256, embedding=128, batch_norm=True, normalise=True
+    )
+    self.face_encoder = FaceEncoder(widths=(32, 64, 128), embedding=64)
+
+  def __call__(self, faces: jax.Array, speech: jax.Array, train: bool) -> tuple[jax.Array, ...]:
+    """See `FaceEncoder`; speech is conditioned, float32 [B, WINDOW]."""
+    return self.face_encoder(faces, self.speech_encoder(speech, train), train)
+
+  def see(self, faces: jax.Array) -> jax.Array:
+    """Returns unit vectors of faces."""
+    return self.face_encoder.see(faces, False)
+
+  def hear(self, speech: jax.Array) -> jax.Array:
+    """Returns unit vectors of speech."""
+    return self.face_encoder.hear(self.speech_encoder(speech, False))
+
+
+def load_judge(builder: PairsBuilder, image_size: int) -> Judge:
+  """Returns the judge of a prepared dataset, after training it on first use.
+
+  Raises UserError if the cache cannot be written.
+  """
+  path = Path(builder.data_dir) / "sync_judge" / f"{image_size}px_{RECIPE}.safetensors"
+
+  def make(incomplete: Path) -> None:
+    variables = train_judge(data.load(builder, schema.TRAIN, image_size))
+    tensors = flax.traverse_util.flatten_dict(jax.device_get(variables), sep="/")
+    safetensors.numpy.save_file(tensors, incomplete)
+
+  make_once(path, make)
+  return as_judge(flax.traverse_util.unflatten_dict(safetensors.numpy.load_file(path), sep="/"))
+
+
+def as_judge(variables: dict[str, Any]) -> Judge:
+  """Returns the judge with the variables of a `Matcher`."""
+  matcher = Matcher().bind(variables)
+  seeing = jax.jit(lambda faces: matcher.see(_to_input(faces)))
+  hearing = jax.jit(lambda windows: matcher.hear(_condition(windows)))
+
+  def see(faces: np.ndarray) -> np.ndarray:
+    (seen,) = in_batches(lambda chosen: [seeing(faces[chosen])], len(faces), BATCH)
+    return seen
+
+  def hear(windows: np.ndarray) -> np.ndarray:
+    (heard,) = in_batches(lambda chosen: [hearing(windows[chosen])], len(windows), BATCH)
+    return heard
+
+  return Judge(see, hear)
+
+
+def train_judge(records: data.Records) -> dict[str, Any]:
+  """Returns the variables of a `Matcher` that learned to match the records' faces and speech."""
+  net, optimizer = Matcher(), optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
+  size = records.faces.shape[1]
+  variables: Any = net.init(
+    jax.random.key(0), jnp.zeros((1, size, size, 3)), jnp.zeros((1, WINDOW)), False
+  )
+  opt_state = optimizer.init(variables["params"])
+
+  @functools.partial(jax.jit, donate_argnums=(0, 1))
+  def step(variables, opt_state, faces, windows, chosen, key):
+    def loss(params):
+      (seen, heard, scale), stats = net.apply(
+        variables | {"params": params},
+        _shifted(key, _to_input(faces)),
+        _condition(windows),
+        True,
+        mutable=["batch_stats"],
+      )
+      matching = losses.matching_loss(
+        speech=heard,
+        faces=seen[:, None],
+        scale=scale,
+        records=chosen[:, None],
+        gather=lambda x: x,
+      )
+      return matching, stats
+
+    grads, stats = jax.grad(loss, has_aux=True)(variables["params"])
+    updates, opt_state = optimizer.update(grads, opt_state)
+    return {"params": optax.apply_updates(variables["params"], updates), **stats}, opt_state
+
+  rng = np.random.default_rng(0)
+  people = [np.flatnonzero(records.identity == label) for label in np.unique(records.identity)]
+  for i in tqdm.trange(STEPS, desc="Training the judge of sync", unit=" steps"):
+    picked = rng.choice(len(people), PEOPLE, replace=len(people) < PEOPLE)
+    chosen = np.concatenate([rng.choice(people[k], EACH, len(people[k]) < EACH) for k in picked])
+    offsets = rng.integers(-JITTER, JITTER, len(chosen), endpoint=True)
+    windows = around(records, chosen, offsets)
+    key = jax.random.fold_in(jax.random.key(1), i)
+    variables, opt_state = step(
+      variables, opt_state, records.faces[chosen], windows, chosen.astype(np.int32), key
+    )
+  return variables
+
+
+def around(records: data.Records, chosen: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+  """Returns speech around the instants of chosen records, int16 [N, WINDOW].
+
+  Windows are moved by offsets, int [N], in samples, and have zeros beyond a record's speech.
+  """
+  starts = records.instant[chosen] + offsets - WINDOW // 2
+  cut = [
+    audio.cut(records.speech_of(record), int(start), WINDOW)
+    for record, start in zip(chosen, starts, strict=True)
+  ]
+  return np.stack(cut)
+
+
+def _condition(windows: Any) -> Any:
+  return audio.condition(windows, AUDIO_STEPS)
+
+
+def _to_input(faces: Any) -> Any:
+  return images.to_float(faces)
+
+
+def _shifted(key: jax.Array, faces: jax.Array) -> jax.Array:
+  """Returns faces [B, S, S, 3], each moved a little."""
+  size = faces.shape[1]
+  far = max(size // SHIFT, 1)
+  padded = jnp.pad(faces, ((0, 0), (far, far), (far, far), (0, 0)), "edge")
+  corners = jax.random.randint(key, (len(faces), 2), 0, 2 * far + 1)
+  return jax.vmap(lambda x, at: lax.dynamic_slice(x, (*at, 0), (size, size, 3)))(padded, corners)
