@@ -10,6 +10,7 @@ from PIL import Image, ImageFilter
 from wav2pix_jax import data, metrics
 from wav2pix_jax.common import dlib_faces
 from wav2pix_jax.metrics import identity_classifier, snapshot
+from wav2pix_jax.metrics.heard import OFFSETS, Heard
 from wav2pix_jax.reports import table
 
 SIZE, PEOPLE, EACH = 64, 4, 32
@@ -318,3 +319,73 @@ def test_a_new_metric_is_a_function_and_an_entry(bench):
   low, high = result.interval
   assert low <= result.value <= high
   assert result.by_identity.keys() == set(range(PEOPLE))
+
+
+TALKING = np.repeat(np.arange(2, dtype=np.int32), 60)  # labels of faces that speak
+
+
+@pytest.fixture(scope="module")
+def heard():
+  """Speech whose windows are all heard as different; every fifth moment is silent."""
+  vectors = np.random.default_rng(0).standard_normal((len(TALKING), len(OFFSETS), 32))
+  vectors /= np.linalg.norm(vectors, axis=-1, keepdims=True)
+  return Heard(vectors.astype(np.float32), np.arange(len(TALKING)) % 5 == 0)
+
+
+def _talking(seen, opening):
+  """Faces in which the judge sees these vectors, with mouths as far open."""
+  count = len(TALKING)
+  landmarks = np.zeros((count, 68, 2), np.float32)
+  landmarks[:, 45, 0] = 1  # the eyes' distance
+  landmarks[:, dlib_faces.LOWER_LIP, 1] = opening[:, None]
+  rng, found = np.random.default_rng(0), np.ones(count, bool)
+  described = dlib_faces.Described(found, found, rng.random((count, 128), np.float32), landmarks)
+  pictures = rng.integers(0, 256, (count, 2, 2, 3), np.uint8)
+  logits = np.eye(2, dtype=np.float32)[TALKING]
+  features = rng.random((count, 3), np.float32)
+  return metrics.Faces(pictures, TALKING, logits, features, described, None, seen)
+
+
+def _spoken(heard, seen, opening):
+  """The rows of faces whose real ones are in sync, and closed in silence."""
+  real = _talking(heard.at_once, np.where(heard.silent, 0.01, 0.2))
+  return metrics.measure([_talking(seen, opening)], real, real, heard=heard)
+
+
+def test_sync_is_of_the_own_moment(heard):
+  opening = np.full(len(TALKING), 0.1)
+  own = _spoken(heard, heard.at_once, opening)["sync"]
+  assert own.value == own.real == 1
+  assert 0.4 < own.baseline < 0.6
+  within = np.argsort(TALKING * 1000 + np.random.default_rng(1).permutation(len(TALKING)))
+  shuffled = _spoken(heard, heard.at_once[within], opening)["sync"]
+  assert 0.4 < shuffled.value < 0.6
+  one_face = _spoken(heard, heard.at_once[:1].repeat(len(TALKING), 0), opening)["sync"]
+  assert one_face.value == 0.5
+
+
+def test_speech_that_lags_behind_the_face_is_found(heard):
+  opening = np.full(len(TALKING), 0.1)
+  for late in (-60, 0, 40):
+    seen = heard.vectors[:, np.flatnonzero(late == OFFSETS)[0]]
+    row = _spoken(heard, seen, opening)["sync_offset"]
+    assert (row.value, row.real) == (late, 0)
+
+
+@pytest.mark.parametrize(
+  ("opening", "in_silence", "in_speech"),
+  [((0.0, 0.2), 1, 0), ((0.0, 0.0), 1, 1), ((0.2, 0.2), 0, 0), ((0.2, 0.0), 0, 1)],
+  ids=["speaks", "always closed", "always open", "the wrong way round"],
+)
+def test_a_mouth_is_closed_in_silence_and_open_in_speech(heard, opening, in_silence, in_speech):
+  rows = _spoken(heard, heard.at_once, np.where(heard.silent, *opening))
+  silence, speech = rows["closed_in_silence"], rows["closed_in_speech"]
+  assert (silence.value, speech.value) == (in_silence, in_speech)
+  assert (silence.real, speech.real) == (1, 0)
+
+
+def test_without_silence_nothing_is_said_about_it(heard):
+  rows = _spoken(
+    dataclasses.replace(heard, silent=np.zeros(len(TALKING), bool)), heard.at_once, heard.silent
+  )
+  assert not {"closed_in_silence", "closed_in_speech"} & rows.keys()

@@ -25,13 +25,14 @@ from wav2pix_jax import data, losses
 from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.files import make_once
 from wav2pix_jax.common.indices import in_batches
+from wav2pix_jax.models import levels
 from wav2pix_jax.models.face_encoder import FaceEncoder
 from wav2pix_jax.models.speech_encoder import SpeechEncoder
 
 RECIPE = 1  # increase it with every change of the training: it invalidates what is cached
 WINDOW = schema.SAMPLE_RATE * 2 // 5  # samples around the face's instant; a syllable has half of it
 PEOPLE, EACH = 2, 16  # speakers of a batch, and moments of each: they have to be told apart
-STEPS, RATE = 1_000, 1e-3
+STEPS, RATE = 600, 1e-3
 JITTER = schema.SAMPLE_RATE // 100  # samples by which windows are moved in training
 SHIFT = 32  # faces are moved by up to this part of their size
 BATCH = 64
@@ -51,11 +52,13 @@ class Judge:
 class Matcher(nn.Module):
   """A speech encoder and a face encoder of the kinds that the generator is trained with."""
 
+  image_size: int  # pixels
+
   def setup(self):  # noqa: D102, flax calls it
     self.speech_encoder = SpeechEncoder(
       widths=(16, 32, 64, 128, 256), hidden=256, embedding=128, batch_norm=True, normalise=True
     )
-    self.face_encoder = FaceEncoder(widths=(32, 64, 128), embedding=64)
+    self.face_encoder = FaceEncoder((32, 64, 128)[: levels(self.image_size)], embedding=64)
 
   def __call__(self, faces: jax.Array, speech: jax.Array, train: bool) -> tuple[jax.Array, ...]:
     """See `FaceEncoder`; speech is conditioned, float32 [B, WINDOW]."""
@@ -83,12 +86,13 @@ def load_judge(builder: PairsBuilder, image_size: int) -> Judge:
     safetensors.numpy.save_file(tensors, incomplete)
 
   make_once(path, make)
-  return as_judge(flax.traverse_util.unflatten_dict(safetensors.numpy.load_file(path), sep="/"))
+  variables = flax.traverse_util.unflatten_dict(safetensors.numpy.load_file(path), sep="/")
+  return as_judge(variables, image_size)
 
 
-def as_judge(variables: dict[str, Any]) -> Judge:
-  """Returns the judge with the variables of a `Matcher`."""
-  matcher = Matcher().bind(variables)
+def as_judge(variables: dict[str, Any], image_size: int) -> Judge:
+  """Returns the judge with the variables of a `Matcher`, for faces of a size."""
+  matcher = Matcher(image_size).bind(variables)
   seeing = jax.jit(lambda faces: matcher.see(_to_input(faces)))
   hearing = jax.jit(lambda windows: matcher.hear(_condition(windows)))
 
@@ -105,8 +109,8 @@ def as_judge(variables: dict[str, Any]) -> Judge:
 
 def train_judge(records: data.Records) -> dict[str, Any]:
   """Returns the variables of a `Matcher` that learned to match the records' faces and speech."""
-  net, optimizer = Matcher(), optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
   size = records.faces.shape[1]
+  net, optimizer = Matcher(size), optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
   variables: Any = net.init(
     jax.random.key(0), jnp.zeros((1, size, size, 3)), jnp.zeros((1, WINDOW)), False
   )
