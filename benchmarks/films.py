@@ -8,6 +8,7 @@ the extra eval.
 """
 
 import argparse
+import dataclasses
 import functools
 import json
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ from data_builders.synthetic.identity import people
 from data_builders.workers import workers
 from wav2pix_jax import data
 from wav2pix_jax.common import dlib_faces, schema
+from wav2pix_jax.common.dlib_faces import Describe
+from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.metrics.expression import SMILE, SPREAD, Express, load_regressor
 from wav2pix_jax.metrics.identity_classifier import Classify, load_classifier
 from wav2pix_jax.runtime import checkpoint
 
@@ -30,26 +34,43 @@ RESAMPLES = 1_000
 TITLES = {
   "mouth": "mouth along time, by landmarks",
   "mouth_truth": "mouth along time, landmarks against truth",
+  "spread_truth": "lip spread along time, against truth",
+  "smile_truth": "smile along time, against truth",
   "right": "frames of the right speaker",
   "steady": "frames of the most frequent speaker",
   "flicker": "change between frames, over real",
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Instruments:
+  """What films are measured with."""
+
+  classify: Classify  # the identity classifier
+  describe: Describe  # dlib
+  express: Express  # the regressor of expressions
+
+
 def film_figures(
-  generated: np.ndarray, real: clips.SyntheticFilm, label: int, classify: Classify, describe: Any
+  generated: np.ndarray, real: clips.SyntheticFilm, label: int, by: Instruments
 ) -> tuple[dict[str, float], dict[str, float]]:
   """Returns the figures of a generated film, and of the real one, by their keys in `TITLES`.
 
   The generated frames are uint8 [F, S, S, 3], and the label is that of the speaker.
   """
-  openings = [describe(frames, "").mouth for frames in (generated, real.frames)]
+  openings = [by.describe(frames, "").mouth for frames in (generated, real.frames)]
+
+  def along_time(told: np.ndarray, part: str) -> float:
+    return float(np.corrcoef(told, [getattr(pose, part) for pose in real.poses])[0, 1])
 
   def figures(frames: np.ndarray, opening: np.ndarray) -> dict[str, float]:
-    named = classify(frames)[0].argmax(-1)
+    named = by.classify(frames)[0].argmax(-1)
+    expressed = by.express(frames)
     return {
       "mouth": float(np.corrcoef(opening, openings[1])[0, 1]),
-      "mouth_truth": float(np.corrcoef(opening, real.opening)[0, 1]),
+      "mouth_truth": along_time(opening, "opening"),
+      "spread_truth": along_time(expressed[:, SPREAD], "spread"),
+      "smile_truth": along_time(expressed[:, SMILE], "smile"),
       "right": float((named == label).mean()),
       "steady": float(np.bincount(named).max() / len(named)),
       "flicker": _change(frames) / _change(real.frames),
@@ -66,21 +87,24 @@ def measure(workdir: Path, seconds: float, fps: float, blend: float) -> dict[str
   """Returns figures of a run's films, by speaker, and of real ones."""
   run = checkpoint.load(workdir)
   dataset, size = run.config.dataset, run.config.image_size
-  classify = load_classifier(data.prepare(dataset), size)
+  builder = data.prepare(dataset)
+  express = load_regressor(builder, size)
+  if express is None:
+    raise UserError(f"{workdir} is not a run on synthetic speakers, whose films alone have truth.")
+  by = Instruments(load_classifier(builder, size), dlib_faces.describer(), express)
   by_name = {p.name: p for p in people(dataset.synthetic.identities, dataset.synthetic.seed)}
   work = functools.partial(
     clips.make_film, number=NUMBER, size=size, seed=SEED, seconds=seconds, fps=fps
   )
   with workers(len(run.speakers)) as pool:
     films = list(pool.map(work, [by_name[name] for name in run.speakers]))
-  describe = dlib_faces.describer()
   results = {}
   for label, (name, film) in enumerate(
     tqdm.tqdm(zip(run.speakers, films, strict=True), "Measuring", len(films), unit=" films")
   ):
     frames = run.sampler.film(film.speech, schema.SAMPLE_RATE, name=name, fps=fps, blend=blend)
     generated = np.stack([faces[0] for faces in frames])
-    results[name] = film_figures(generated, film, label, classify, describe)
+    results[name] = film_figures(generated, film, label, by)
   return {
     "step": run.step,
     "generated": {name: of[0] for name, of in results.items()},

@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 from typing import Any
 
-from wav2pix_jax.models import level_widths, output_length
+from wav2pix_jax.models import level_widths, levels, output_length
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Forward:
   speech: int  # the part of the first convolution, which needs no gradient of its input
   discriminator: int  # without the embedding's share, which is a thousandth
   faces: int  # the part of the first convolution
+  face_encoder: int  # without the projections; 0 without matching
+  lower_halves: int  # the part of the first convolution
 
 
 def forward(config: Any, identities: int) -> Forward:
@@ -42,8 +44,16 @@ def forward(config: Any, identities: int) -> Forward:
     16 * a * b * s * s
     for (a, b), s in zip(itertools.pairwise(downs), reversed(maps[1:]), strict=True)
   ]
+  halvings = (3, *model.face_encoder_widths[: levels(size)])
+  halved = (2 * 4**i for i in range(len(halvings) - 1, 0, -1))  # pixels of each map, to 2x4
+  seen = [16 * a * b * s for (a, b), s in zip(itertools.pairwise(halvings), halved, strict=True)]
   return Forward(
-    2 * (sum(encoder) + products + sum(up)), 2 * encoder[0], 2 * sum(down), 2 * down[0]
+    2 * (sum(encoder) + products + sum(up)),
+    2 * encoder[0],
+    2 * sum(down),
+    2 * down[0],
+    2 * sum(seen) if config.loss.matching else 0,
+    2 * seen[0],
   )
 
 
@@ -52,10 +62,13 @@ def train_step(config: Any, identities: int) -> int:
 
   D's half draws, judges real, generated and mismatched faces, and goes back through all three to
   D's kernels. G's half draws again, judges generated and real faces, and goes back through the
-  generated ones, not to D's kernels, and through all that drew them.
+  generated ones, not to D's kernels, and through all that drew them. Matching looks at each face
+  and at further ones, and goes back through all of them.
   """
-  cost = forward(config, identities)
-  groups = 3 if config.loss.mismatched else 2
+  cost, loss = forward(config, identities), config.loss
+  groups = 2 + bool(loss.mismatched) + bool(loss.mismatched_moment)
   d_half = cost.generator + groups * (3 * cost.discriminator - cost.faces)
   g_half = 3 * cost.generator - cost.speech + 3 * cost.discriminator
+  if loss.matching:
+    g_half += (1 + loss.matching_faces) * (3 * cost.face_encoder - cost.lower_halves)
   return d_half + g_half

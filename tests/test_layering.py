@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, run
 
 PACKAGE = "wav2pix_jax"
-MODES = {"train", "sample", "evaluate", "ablate", "dry_run"}
+MODES = {"train", "sample", "video", "evaluate", "ablate", "dry_run"}
 # Folders, or files at the top of the package, from the lowest floor to the highest.
 FLOORS = [
   {"common"},

@@ -14,6 +14,7 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.metrics import Need, evaluation_set, identity_classifier, vgg_face
 from wav2pix_jax.metrics.evaluation_set import EvaluationSet
+from wav2pix_jax.metrics.expression import load_regressor
 from wav2pix_jax.metrics.heard import hear
 from wav2pix_jax.metrics.noise import Noise
 from wav2pix_jax.metrics.sync_judge import load_judge
@@ -87,7 +88,13 @@ def measure(
 
   classify = identity_classifier.load_classifier(of.builder, of.config.image_size)
   judge = load_judge(of.builder, of.config.image_size)
-  look = functools.partial(metrics.describe_faces, classify=classify, name=name, see=judge.see)
+  express = load_regressor(of.builder, of.config.image_size)
+  if express is None:
+    unknown = "the truth of expressions is known of synthetic speakers only"
+    missing |= dict.fromkeys(metrics.needing(Need.EXPRESSION), unknown)
+  look = functools.partial(
+    metrics.describe_faces, classify=classify, name=name, see=judge.see, express=express
+  )
   look_at_real = functools.partial(look, describe=describe_real)
   held_out = look_at_real(of.real, of.identity, title=f"Real {of.split} faces")
   reference = look_at_real(of.known, of.known_identity, title="Real faces to compare with")

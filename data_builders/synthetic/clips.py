@@ -34,7 +34,7 @@ class SyntheticFilm:
   """A face that speaks."""
 
   frames: np.ndarray  # the face at each time, uint8 [F, S, S, 3]
-  opening: np.ndarray  # the opening of its mouth, 0 to 1, float64 [F]
+  poses: list[Pose]  # its pose in each
   speech: np.ndarray  # the speech, int16 [T] at 16 kHz
 
 
@@ -54,7 +54,33 @@ def make_film(
   head, scene = head_of(person, OVERSAMPLING * size / SIDE), random_scene(rng)
   pictures = [head.render(pose, scene, view, rng) for pose in poses]
   speech = voice.record(said.samples, person.microphone, rng)
-  return SyntheticFilm(np.stack(pictures), np.array([pose.opening for pose in poses]), speech)
+  return SyntheticFilm(np.stack(pictures), poses, speech)
+
+
+def random_expressions(person: Person, count: int, size: int) -> tuple[np.ndarray, list[Pose]]:
+  """Returns faces with random expressions, uint8 [count, size, size, 3], and their poses.
+
+  All parts of an expression are independent, as they are not in speech.
+  """
+  rng = np.random.default_rng([person.seed, count])
+  faces, poses = [], []
+  head = head_of(person, OVERSAMPLING * size / SIDE)
+  for _ in range(count):
+    pose = Pose(
+      opening=rng.uniform(0, 1),
+      spread=rng.uniform(-1, 1),
+      smile=rng.uniform(-0.3, 0.9),
+      brow=rng.uniform(-0.4, 1),
+      blink=float(rng.random() < 0.1),
+      gaze_x=rng.uniform(-0.8, 0.8),
+      gaze_y=rng.uniform(-0.5, 0.5),
+      yaw=rng.uniform(-0.2, 0.2),
+      pitch=rng.uniform(-0.1, 0.1),
+      roll=rng.uniform(-0.09, 0.09),
+    )
+    faces.append(head.render(pose, random_scene(rng), _view(size, rng), rng))
+    poses.append(pose)
+  return np.stack(faces), poses
 
 
 def make_clip(person: Person, number: int, size: int, seed: int) -> SyntheticClip:

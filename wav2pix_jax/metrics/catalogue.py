@@ -13,6 +13,7 @@ import numpy as np
 from wav2pix_jax.common.dlib_faces import SAME_PERSON
 from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics.bootstrap import Measure
+from wav2pix_jax.metrics.expression import SMILE, SPREAD
 from wav2pix_jax.metrics.faces import Faces
 from wav2pix_jax.metrics.heard import OFFSETS, Heard
 from wav2pix_jax.metrics.metric import Context, Kind, Metric, Need
@@ -121,24 +122,39 @@ def _feature_distance(context: Context, draws: Sequence[Faces]) -> Measure | Non
   return lambda chunks: _over_people(held_out.identity, people, chunks, distance)
 
 
-def _mouth(context: Context, draws: Sequence[Faces]) -> Measure | None:
-  """Correlation of mouth opening, by dlib's landmarks, in generated and in real faces.
+def _mouth_opening(faces: Faces) -> np.ndarray:
+  return faces.by_dlib.mouth
 
-  It is the mean over draws and over people with at least three faces, and 0 where mouths do not
+
+def _expressed(part: int, faces: Faces) -> np.ndarray:
+  if faces.expression is None:
+    raise ValueError("these faces were described without the regressor of expressions")
+  return faces.expression[:, part]
+
+
+def _followed(
+  of: Callable[[Faces], np.ndarray], context: Context, draws: Sequence[Faces]
+) -> Measure | None:
+  """Correlation of a number that `of` tells of faces, in generated and in real faces.
+
+  It is the mean over draws and over people with at least three faces, and 0 where the faces do not
   follow the speech.
   """
   held_out = context.held_out
   if not len(held_out.people(3)):
     return None
-  real, generated = held_out.by_dlib.mouth, _mouths(draws)
-  return functools.partial(_correlation, real, generated, held_out)
+  generated = [of(faces) for faces in draws]
+  return functools.partial(_correlation, of(held_out), generated, held_out)
 
 
-def _mouth_p_value(context: Context, draws: Sequence[Faces]) -> float:
-  """Share of permutations of each person's real faces that go as well with the generated mouths."""
+def _followed_p_value(
+  of: Callable[[Faces], np.ndarray], context: Context, draws: Sequence[Faces]
+) -> float:
+  """Share of permutations of each person's real faces that go as well with the generated ones."""
   rng = np.random.default_rng(SEED)
   held_out = context.held_out
-  real, generated, chunks = held_out.by_dlib.mouth, _mouths(draws), np.arange(len(held_out))
+  real, generated = of(held_out), [of(faces) for faces in draws]
+  chunks = np.arange(len(held_out))
   observed, _ = _correlation(real, generated, held_out, chunks)
   by_person = np.argsort(held_out.identity, kind="stable")
   at_least = 0
@@ -236,6 +252,12 @@ def _contrast(context: Context, draws: Sequence[Faces]) -> Measure:
   return lambda chunks: (float(generated[chunks].mean() / real[chunks].mean()), {})
 
 
+def _follows(name: str, title: str, of: Callable[[Faces], np.ndarray], need: Need) -> Metric:
+  """Returns the metric of how well a number that `of` tells of faces follows the speech."""
+  follows, p_value = functools.partial(_followed, of), functools.partial(_followed_p_value, of)
+  return Metric(name, title, Kind.CORRELATION, follows, [need], p_value)
+
+
 METRICS = [  # in the order of tables
   Metric(
     "identity_accuracy", "identity accuracy", Kind.SHARE, _right_identity, [Need.KNOWN_IDENTITIES]
@@ -271,8 +293,13 @@ METRICS = [  # in the order of tables
     [Need.DLIB],
   ),
   Metric("kernel_distance", "kernel distance (0 is best)", Kind.DISTANCE, _kernel_distance),
-  Metric(
-    "mouth", "mouth opening, correlation", Kind.CORRELATION, _mouth, [Need.DLIB], _mouth_p_value
+  _follows("mouth", "mouth opening, correlation", _mouth_opening, Need.DLIB),
+  *(
+    _follows(name, title, functools.partial(_expressed, part), Need.EXPRESSION)
+    for name, title, part in (
+      ("lip_spread", "lip spread, correlation", SPREAD),
+      ("smile", "smile, correlation", SMILE),
+    )
   ),
   Metric(
     "sync",
@@ -355,15 +382,10 @@ def _over_people(
   return _mean(by_identity.values()), by_identity
 
 
-def _mouths(draws: Sequence[Faces]) -> list[np.ndarray]:
-  """Returns the mouth openings of each draw, float [N]; see `Described.mouth`."""
-  return [faces.by_dlib.mouth for faces in draws]
-
-
 def _correlation(
   real: np.ndarray, generated: Sequence[np.ndarray], held_out: Faces, chunks: np.ndarray
 ) -> tuple[float, dict[int, float]]:
-  """Returns the correlation of real mouths [N] and generated ones on some chunks, as `Measure`."""
+  """Returns the correlation of real numbers [N] and generated ones on some chunks, as `Measure`."""
 
   def correlation(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
@@ -372,7 +394,7 @@ def _correlation(
     held_out.identity,
     held_out.people(3),
     chunks,
-    lambda label, own: _mean(correlation(real[own], mouths[own]) for mouths in generated),
+    lambda label, own: _mean(correlation(real[own], one[own]) for one in generated),
   )
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from wav2pix_jax.common.dlib_faces import Describe, Described
+from wav2pix_jax.metrics.expression import Express
 from wav2pix_jax.metrics.identity_classifier import Classify
 from wav2pix_jax.metrics.sync_judge import See
 from wav2pix_jax.metrics.vgg_face import Name
@@ -23,6 +24,8 @@ class Faces:
   named: np.ndarray | None = None
   # What the judge of sync sees in them, float32 [N, C]; None without it.
   seen: np.ndarray | None = None
+  # Their lip spread and smile, float32 [N, 2]; None where nothing can tell.
+  expression: np.ndarray | None = None
 
   def __len__(self) -> int:
     return len(self.identity)
@@ -36,6 +39,7 @@ class Faces:
       self.described and self.described[chosen],
       None if self.named is None else self.named[chosen],
       None if self.seen is None else self.seen[chosen],
+      None if self.expression is None else self.expression[chosen],
     )
 
   @property
@@ -57,6 +61,7 @@ def describe_faces(
   describe: Describe | None = None,
   name: Name | None = None,
   see: See | None = None,
+  express: Express | None = None,
   title: str = "",
 ) -> Faces:
   """Returns pictures with what classifiers and dlib make of them.
@@ -68,9 +73,11 @@ def describe_faces(
     describe: dlib; None to go without.
     name: VGG-Face; None to go without.
     see: The judge of sync; None to go without.
+    express: The regressor of expressions; None to go without.
     title: Title of the progress bars.
   """
   described = describe(pictures, title) if describe else None
   named = name(pictures, f"{title}, VGG-Face") if name else None
   seen = see(pictures) if see else None
-  return Faces(pictures, identity, *classify(pictures), described, named, seen)
+  expression = express(pictures) if express else None
+  return Faces(pictures, identity, *classify(pictures), described, named, seen, expression)

@@ -9,20 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import safetensors.numpy
 import tensorflow_datasets as tfds
 import tqdm
 from jax import lax
 
 from wav2pix_jax import data
 from wav2pix_jax.common import images, schema
-from wav2pix_jax.common.files import make_once
 from wav2pix_jax.common.indices import in_batches
+from wav2pix_jax.metrics.taught import taught
 from wav2pix_jax.models.face_classifier import FaceClassifier
 
 RECIPE = 2  # increase it with every change of the training: it invalidates what is cached
@@ -42,13 +40,10 @@ def load_classifier(builder: tfds.core.DatasetBuilder, image_size: int) -> Class
   """
   path = Path(builder.data_dir) / "classifier" / f"{image_size}px_{RECIPE}.safetensors"
 
-  def make(incomplete: Path) -> None:
-    learned = train_classifier(data.load(builder, schema.TRAIN, image_size))
-    tensors = flax.traverse_util.flatten_dict(learned, sep="/")
-    safetensors.numpy.save_file(tensors, incomplete)
+  def teach() -> dict[str, Any]:
+    return train_classifier(data.load(builder, schema.TRAIN, image_size))
 
-  make_once(path, make)
-  return as_function(flax.traverse_util.unflatten_dict(safetensors.numpy.load_file(path), sep="/"))
+  return as_function(taught(path, teach))
 
 
 def as_function(learned: dict[str, Any]) -> Classify:

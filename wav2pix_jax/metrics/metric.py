@@ -22,6 +22,7 @@ class Need(enum.Enum):
   DLIB = "dlib"
   SEVERAL_DRAWS = "several samples of a chunk"
   SPEECH = "speech around the moments of the faces"
+  EXPRESSION = "a regressor of expressions"
 
 
 class Kind(enum.Enum):
@@ -59,6 +60,7 @@ class Context:
       Need.DLIB: self.held_out.described is not None,
       Need.SEVERAL_DRAWS: self.draws > 1,
       Need.SPEECH: self.heard is not None,
+      Need.EXPRESSION: self.held_out.expression is not None,
     }[need]
 
 

@@ -10,24 +10,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import flax
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import safetensors.numpy
 import tqdm
 from jax import lax
 
 from data_builders.builder import PairsBuilder
 from wav2pix_jax import data, losses
 from wav2pix_jax.common import audio, images, schema
-from wav2pix_jax.common.files import make_once
 from wav2pix_jax.common.indices import in_batches
-from wav2pix_jax.models import levels
-from wav2pix_jax.models.face_encoder import FaceEncoder
-from wav2pix_jax.models.speech_encoder import SpeechEncoder
+from wav2pix_jax.metrics.taught import taught
+from wav2pix_jax.models.matcher import Matcher
 
 RECIPE = 1  # increase it with every change of the training: it invalidates what is cached
 WINDOW = schema.SAMPLE_RATE * 2 // 5  # samples around the face's instant; a syllable has half of it
@@ -49,30 +44,6 @@ class Judge:
   hear: Callable[[np.ndarray], np.ndarray]  # of windows of speech int16 [N, WINDOW]: float32 [N, C]
 
 
-class Matcher(nn.Module):
-  """A speech encoder and a face encoder of the kinds that the generator is trained with."""
-
-  image_size: int  # pixels
-
-  def setup(self):  # noqa: D102, flax calls it
-    self.speech_encoder = SpeechEncoder(
-      widths=(16, 32, 64, 128, 256), hidden=256, embedding=128, batch_norm=True, normalise=True
-    )
-    self.face_encoder = FaceEncoder((32, 64, 128)[: levels(self.image_size)], embedding=64)
-
-  def __call__(self, faces: jax.Array, speech: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-    """See `FaceEncoder`; speech is conditioned, float32 [B, WINDOW]."""
-    return self.face_encoder(faces, self.speech_encoder(speech, train), train)
-
-  def see(self, faces: jax.Array) -> jax.Array:
-    """Returns unit vectors of faces."""
-    return self.face_encoder.see(faces, False)
-
-  def hear(self, speech: jax.Array) -> jax.Array:
-    """Returns unit vectors of speech."""
-    return self.face_encoder.hear(self.speech_encoder(speech, False))
-
-
 def load_judge(builder: PairsBuilder, image_size: int) -> Judge:
   """Returns the judge of a prepared dataset, after training it on first use.
 
@@ -80,14 +51,10 @@ def load_judge(builder: PairsBuilder, image_size: int) -> Judge:
   """
   path = Path(builder.data_dir) / "sync_judge" / f"{image_size}px_{RECIPE}.safetensors"
 
-  def make(incomplete: Path) -> None:
-    variables = train_judge(data.load(builder, schema.TRAIN, image_size))
-    tensors = flax.traverse_util.flatten_dict(jax.device_get(variables), sep="/")
-    safetensors.numpy.save_file(tensors, incomplete)
+  def teach() -> dict[str, Any]:
+    return train_judge(data.load(builder, schema.TRAIN, image_size))
 
-  make_once(path, make)
-  variables = flax.traverse_util.unflatten_dict(safetensors.numpy.load_file(path), sep="/")
-  return as_judge(variables, image_size)
+  return as_judge(taught(path, teach), image_size)
 
 
 def as_judge(variables: dict[str, Any], image_size: int) -> Judge:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models.discriminator import Discriminator
-from wav2pix_jax.models.face_encoder import FaceEncoder
+from wav2pix_jax.models.face_encoder import FaceEncoder, levels
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
 from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length
 
@@ -108,8 +108,3 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
 def level_widths(width: int, image_size: int) -> tuple[int, ...]:
   """Returns the channels of the maps from half the image size down to 4x4: 4 at 64 px, 5 at 128."""
   return tuple(min(width * 2**i, max(width, LARGEST_WIDTH)) for i in range(levels(image_size)))
-
-
-def levels(image_size: int) -> int:
-  """Returns how often faces are halved down to 4x4."""
-  return image_size.bit_length() - 3

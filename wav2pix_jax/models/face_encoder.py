@@ -11,6 +11,11 @@ from wav2pix_jax import ops
 from wav2pix_jax.models import layers
 
 
+def levels(image_size: int) -> int:
+  """Returns how often faces are halved down to 4x4."""
+  return image_size.bit_length() - 3
+
+
 class FaceEncoder(nn.Module):
   """Strided convolutions over the lower half of a face, and projections of face and speech.
 
