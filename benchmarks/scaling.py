@@ -51,14 +51,14 @@ CLUSTERS = (
 class Sent:
   """What each device sums with the others in a step."""
 
-  gradients: int  # bytes of both networks' gradients
+  gradients: int  # bytes of all networks' gradients
   statistics: int  # bytes of batch norm's statistics
   features: int  # bytes of feature matching
   rounds: int  # number of sums that wait for each other
 
   @property
   def bytes(self) -> int:
-    """All bytes, except those of the losses' scalars."""
+    """All bytes, except those of scalars, and of the vectors of matching: a few KiB a face."""
     return self.gradients + self.statistics + self.features
 
 
@@ -69,12 +69,18 @@ def sent(config: Any, state: GanState) -> Sent:
   """
   stats = jax.tree_util.tree_leaves_with_path(state.generator.stats)
   means = [leaf for path, leaf in stats if path[-1].key == "mean"]
+  matching = state.face_encoder
+  seen = [] if matching is None else jax.tree.leaves(matching.stats)  # means and variances
+  networks = [x.params for x in (state.generator, state.discriminator, matching) if x]
+  trained = [leaf for leaf in jax.tree.leaves(networks) if leaf.ndim]
   widest = config.model.discriminator_width * config.image_size // 8
   return Sent(
-    gradients=FLOAT * (_size(state.generator.params) + _size(state.discriminator.params)),
-    statistics=FLOAT * LAYER_ROUNDS * 2 * _size(means),  # and variances
+    gradients=FLOAT * _size(trained),
+    statistics=FLOAT * (LAYER_ROUNDS * 2 * _size(means) + 2 * _size(seen)),  # there and back
     features=FLOAT * 3 * 16 * widest,  # [4, 4, widest]: real, generated, and back
-    rounds=LAYER_ROUNDS * len(means) + len(("gradients of D", "of G", "features", "back")),
+    rounds=LAYER_ROUNDS * len(means)
+    + len(("gradients of D", "of G", "features", "back"))
+    + (len(seen) + len(("vectors", "back")) if matching else 0),
   )
 
 
@@ -97,8 +103,9 @@ def communication_seconds(sent: Sent, gpus: int, links: Links) -> float:
 
 def computation_seconds(config: Any, state: GanState, batch_size: int) -> float:
   """Returns the time of a step for a device's share of the batch, without sending."""
-  generator, discriminator = (_size(x.params) for x in (state.generator, state.discriminator))
-  moved = UPDATED * (generator + discriminator) + AVERAGED * generator
+  networks = (state.generator, state.discriminator, state.face_encoder)
+  updated = sum(_size(network.params) for network in networks if network)
+  moved = UPDATED * updated + AVERAGED * _size(state.generator.params)
   cost = flops.train_step(config, IDENTITIES)
   return batch_size * cost / (SHARE * PRODUCTS) + moved / MEMORY
 

@@ -13,11 +13,13 @@ import itertools
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from benchmarks import ceiling, flops, jax_side, turns
 from benchmarks.jax_side import IDENTITIES
 from wav2pix_jax import train_step
 from wav2pix_jax.common import schema
+from wav2pix_jax.data.plan import further_faces
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.runtime.allocator import keep_freed_memory
 
@@ -32,6 +34,14 @@ class Side:
   config: str = "release"  # the config, `configs/<config>.py`
   precision: str = FLOAT32  # of convolutions and matrix products
   torch: str | None = None  # None for JAX; else how PyTorch runs, "eager" or "torch.compile"
+  moments: bool = True  # whether the terms stay that make faces follow what is said
+
+  def settings(self, image_size: int) -> ConfigDict:
+    """Returns the side's config."""
+    config = jax_side.get_config(self.config, image_size)
+    if not self.moments:
+      config.loss.matching = config.loss.mismatched_moment = 0.0
+    return config
 
   def start(self, image_size: int, batch_size: int, steps: int) -> turns.Work:
     """Prepares training, and returns the work of this many steps."""
@@ -40,6 +50,7 @@ class Side:
 
 
 JAX, BASE = Side("JAX, configs/release.py"), Side("JAX, configs/base.py", "base")
+PLAIN = Side("JAX, configs/base.py without matching", "base", moments=False)
 EAGER = Side("PyTorch, eager", torch="eager")
 COMPILED = Side("PyTorch, torch.compile", torch="torch.compile")
 # On a GPU. `EAGER` is compared there, too: it runs without TF32, as the release does.
@@ -65,8 +76,8 @@ def main() -> None:
     sides = [JAX_BF16, JAX_TF32, BASE_BF16, EAGER, EAGER_TF32, COMPILED_BF16]
     compared = [(JAX_TF32, EAGER), (JAX_BF16, EAGER), (JAX_BF16, COMPILED_BF16)]
   else:
-    sides = [JAX, EAGER, COMPILED, BASE]
-    compared = [(JAX, EAGER), (JAX, COMPILED)]
+    sides = [JAX, EAGER, COMPILED, BASE, PLAIN]
+    compared = [(JAX, EAGER), (JAX, COMPILED), (BASE, PLAIN)]
   starts = {
     side.name: functools.partial(side.start, size, batch_size, flags.steps)
     for side in sides
@@ -78,7 +89,7 @@ def main() -> None:
   rows = {}
   for side in sides:
     if side.name in taken:  # on a GPU one may not fit
-      cost = flops.train_step(jax_side.get_config(side.config, size), IDENTITIES)
+      cost = flops.train_step(side.settings(size), IDENTITIES)
       rates = taken[side.name].rates(batch_size * flags.steps)
       limit = ceilings[BFLOAT16 if side.precision == BFLOAT16 else FLOAT32]
       rows[side.name] = {
@@ -102,24 +113,33 @@ def main() -> None:
   )
 
 
-def batch(image_size: int, batch_size: int, window: int) -> dict[str, np.ndarray]:
-  """Returns a batch of noise, as `schema.py` defines it."""
-  rng = np.random.default_rng(0)
-  faces = (batch_size, image_size, image_size, 3)
-  return {
-    schema.SPEECH: rng.uniform(-1, 1, (batch_size, window)).astype(np.float32),
-    schema.FACE: rng.uniform(-1, 1, faces).astype(np.float32),
-    schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype(np.float32),
-    schema.IDENTITY: rng.integers(0, IDENTITIES, batch_size).astype(np.int32),
+def batch(config: ConfigDict, size: int) -> dict[str, np.ndarray]:
+  """Returns a batch of noise of a size, as `schema.py` defines it."""
+  rng, pixels = np.random.default_rng(0), (config.image_size, config.image_size, 3)
+  further = further_faces(config.loss)
+
+  def faces(*shape: int) -> np.ndarray:
+    return rng.uniform(-1, 1, (*shape, *pixels)).astype(np.float32)
+
+  made = {
+    schema.SPEECH: rng.uniform(-1, 1, (size, config.dataset.window_samples)).astype(np.float32),
+    schema.FACE: faces(size),
+    schema.MISMATCHED_FACE: faces(size),
+    schema.IDENTITY: rng.integers(0, IDENTITIES, size).astype(np.int32),
   }
+  if further:
+    made[schema.FURTHER_FACES] = faces(size, further)
+    records = np.arange(size * (1 + further), dtype=np.int32)
+    made[schema.RECORDS] = records.reshape(size, -1)
+  return made
 
 
 def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
   keep_freed_memory()
-  config = jax_side.get_config(side.config, image_size)
+  config = side.settings(image_size)
   config.precision = BFLOAT16 if side.precision == BFLOAT16 else FLOAT32
   step = functools.partial(train_step.train_step, config=config, axis_name=distributed.AXIS)
-  sharded = distributed.shard(batch(image_size, batch_size, config.dataset.window_samples))
+  sharded = distributed.shard(batch(config, batch_size))
   batches = itertools.repeat(sharded)
   return jax_side.train(config, IDENTITIES, step, batches, jax.random.key(0), steps)
 
@@ -140,7 +160,7 @@ def _theirs(side: Side, image_size: int, batch_size: int, steps: int) -> turns.W
     autocast=side.precision == BFLOAT16,
     channels_last=side.precision == BFLOAT16,
   )
-  tensors = trainer.tensors(batch(image_size, batch_size, 16_000))
+  tensors = trainer.tensors(batch(side.settings(image_size), batch_size))
 
   def work() -> None:
     for _ in range(steps):

@@ -27,7 +27,7 @@ def test_operations_counted_by_hand_are_those_that_xla_counts(recipe, monkeypatc
   config.image_size = 64
   networks, key = models.build(config, 10), jax.random.key(0)
   state = jax.eval_shape(lambda: create_state(config, networks, key))
-  batch = train_step.batch(64, 32, config.dataset.window_samples)
+  batch = train_step.batch(config, 32)
   lowered = jax.jit(functools.partial(one_step, config=config)).lower(state, batch, key)
   counted = lowered.cost_analysis()["flops"] / 32
   assert 0.85 < counted / flops.train_step(config, 10) < 1
@@ -40,7 +40,7 @@ def test_bytes_sent_by_formula_are_those_that_devices_add_up(recipe):
   config.image_size = 64
   networks = models.build(config, 10, distributed.AXIS)
   state = distributed.abstract(functools.partial(create_state, config, networks, jax.random.key(0)))
-  batch = distributed.shard(train_step.batch(64, 4, config.dataset.window_samples))
+  batch = distributed.shard(train_step.batch(config, 4))
   step = distributed.pmapped(functools.partial(one_step, config=config, axis_name=distributed.AXIS))
   lowered = step.lower(state, batch, jax.random.key(0)).as_text()
   sums = re.findall(r'"stablehlo.all_reduce".*?}\) : \(tensor<(.*?)f32>\) ->', lowered, re.DOTALL)
@@ -74,7 +74,7 @@ def test_the_peer_in_pytorch_computes_the_same_losses(image_size):
   trainer.load(
     *published.state_dicts(nets, state.generator.variables, state.discriminator.variables)
   )
-  batch = train_step.batch(image_size, 4, config.dataset.window_samples)
+  batch = train_step.batch(config, 4)
   step = jax.jit(functools.partial(one_step, config=config))
   tensors = trainer.tensors(batch)
   for _ in range(2):  # the second is of what the first has learned
