@@ -29,6 +29,7 @@ def get_config() -> ConfigDict:
   dataset.data_dir = "data"  # ours; the folder of prepared datasets
   dataset.window_samples = 16_000  # release: 1 s; paper: 16,384
   dataset.window_offset = "centred"  # ours: around the face's instant; paper and release: "uniform"
+  dataset.largest_instant_error = 64_000  # ours; samples: records with a larger one are left out
   dataset.audio_steps = ("peak", "pre_emphasis")  # release; paper: the reverse order
   dataset.distort = False  # ours, used by `youtubers`: speech as from other microphones
   dataset.flip = False  # paper and release do not mirror faces

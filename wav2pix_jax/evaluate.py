@@ -17,7 +17,7 @@ from wav2pix_jax.metrics.evaluation_set import EvaluationSet
 from wav2pix_jax.metrics.expression import load_regressor
 from wav2pix_jax.metrics.heard import hear
 from wav2pix_jax.metrics.noise import Noise
-from wav2pix_jax.metrics.sync_judge import load_judge
+from wav2pix_jax.metrics.sync_judge import EXACT, load_judge
 from wav2pix_jax.reports import report, table
 from wav2pix_jax.runtime import checkpoint
 
@@ -87,13 +87,22 @@ def measure(
     missing |= dict.fromkeys(metrics.needing(Need.GENDERS), "the genders are not known")
 
   classify = identity_classifier.load_classifier(of.builder, of.config.image_size)
-  judge = load_judge(of.builder, of.config.image_size)
+  judge = None
+  if (of.records.instant_error[of.chosen] <= EXACT).all():
+    judge = load_judge(of.builder, of.config.image_size)
+  else:
+    unknown = "the moments of the faces are not known exactly, see dataset.largest_instant_error"
+    missing |= dict.fromkeys(metrics.needing(Need.SPEECH), unknown)
   express = load_regressor(of.builder, of.config.image_size)
   if express is None:
     unknown = "the truth of expressions is known of synthetic speakers only"
     missing |= dict.fromkeys(metrics.needing(Need.EXPRESSION), unknown)
   look = functools.partial(
-    metrics.describe_faces, classify=classify, name=name, see=judge.see, express=express
+    metrics.describe_faces,
+    classify=classify,
+    name=name,
+    see=judge.see if judge else None,
+    express=express,
   )
   look_at_real = functools.partial(look, describe=describe_real)
   held_out = look_at_real(of.real, of.identity, title=f"Real {of.split} faces")
@@ -102,7 +111,7 @@ def measure(
     look(faces, of.identity, describe=describe, title=f"Generated faces, {i} of {len(draws)}")
     for i, faces in enumerate(draws, 1)
   ]
-  heard = hear(judge, of.records, of.chosen)
+  heard = hear(judge, of.records, of.chosen) if judge else None
   results = metrics.measure(generated, held_out, reference, RESAMPLES, genders, heard)
   too_few = dict.fromkeys(metrics.TITLES.keys() - results.keys(), "too few faces")
   return results, too_few | missing

@@ -68,7 +68,8 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
   speakers = run_config.speakers(workdir, data.identity_names(builder))
   split = data.held_out_split(builder)
   records, held_out = (
-    data.load(builder, name, config.image_size) for name in (schema.TRAIN, split)
+    data.load(builder, name, config.image_size, config.dataset.largest_instant_error)
+    for name in (schema.TRAIN, split)
   )
   digests = {schema.TRAIN: records.digest, split: held_out.digest}
   if not distributed.same_everywhere(f"{digests} {speakers}"):

@@ -75,3 +75,20 @@ def test_chosen_evenly_and_not_twice(records):
   assert (np.diff(records.identity[chosen]) >= 0).all()
   others = records.spread(10_000, without=chosen)
   assert sorted([*chosen, *others]) == list(range(len(records)))
+
+
+def test_records_with_an_inexact_instant_are_left_out(clean):
+  records = data.load(clean, "train", 16)
+  errors = np.unique(records.instant_error)
+  assert len(errors) > 1
+  exact = data.load(clean, "train", 16, int(errors[0]))
+  chosen = np.flatnonzero(records.instant_error == errors[0])
+  assert len(exact) == len(chosen) < len(records)
+  for i, record in enumerate(chosen):
+    assert np.array_equal(exact.speech_of(i), records.speech_of(record))
+    assert np.array_equal(exact.faces[i], records.faces[record])
+    for column in ("identity", "instant", "lengths"):
+      assert getattr(exact, column)[i] == getattr(records, column)[record]
+  assert exact.digest == records.digest
+  with pytest.raises(UserError, match="largest_instant_error is -1"):
+    data.load(clean, "train", 16, -1)

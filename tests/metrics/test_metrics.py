@@ -66,8 +66,10 @@ def bench(four_people):
     return np.ascontiguousarray(faces.reshape(-1, SIZE, SIZE, 3))
 
   count = training.size // training[0, 0].size
-  nothing = np.zeros(0, np.int16), np.zeros(count, np.int64)
-  records = data.Records(flat(training), *nothing, labels(training), np.zeros(count, int), "")
+  nothing = np.zeros(count, int)
+  records = data.Records(
+    flat(training), np.zeros(0, np.int16), nothing, labels(training), nothing, "", nothing
+  )
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(identity_classifier, "LEAST_STEPS", 80)
     patch.setattr(identity_classifier, "STEPS_PER_PERSON", 20)  # four people who differ much

@@ -230,7 +230,7 @@ def test_data_that_a_killed_process_was_preparing_is_prepared_anew(released, con
   (left / "dataset_info.json").unlink()
   assert Path(data.prepare(config.dataset).data_dir) == folder
   assert not left.exists()
-  arrays = folder / "arrays" / "train_16px.incomplete"
+  arrays = folder / data.records.ARRAYS / "train_16px.incomplete"
   arrays.mkdir(parents=True)
   (arrays / "faces.u8").write_bytes(b"half")
   assert data.load(builder, "train", 16).digest == digest

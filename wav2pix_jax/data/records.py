@@ -21,6 +21,7 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, make_once
 from wav2pix_jax.common.indices import spread_evenly
 
+ARRAYS = "arrays_2"  # the cache's folder; another number for other content
 UNIFORM, CENTRED = "uniform", "centred"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
 
@@ -128,6 +129,7 @@ class Records:
   # Index into each record's speech at which the face was filmed, int32 [N]; see `schema.py`.
   instant: np.ndarray
   digest: str  # 16 hex digits, which change if any of these arrays does
+  instant_error: np.ndarray  # bound of the error of `instant`, samples, int32 [N]
 
   def __len__(self) -> int:
     return len(self.stops)
@@ -141,6 +143,22 @@ class Records:
     """Returns the speech of a record, int16 [T]."""
     stop = self.stops[record]
     return self.speech[stop - self.lengths[record] : stop]
+
+  def exact(self, error: int) -> "Records":
+    """Returns the records whose instant is known up to an error in samples; itself if all are."""
+    chosen = np.flatnonzero(self.instant_error <= error)
+    if len(chosen) == len(self):
+      return self
+    speech = [self.speech_of(int(i)) for i in chosen]
+    return dataclasses.replace(
+      self,
+      faces=self.faces[chosen],
+      speech=np.concatenate([np.zeros(0, np.int16), *speech]),
+      stops=np.cumsum(self.lengths[chosen]),
+      identity=self.identity[chosen],
+      instant=self.instant[chosen],
+      instant_error=self.instant_error[chosen],
+    )
 
   def spread(self, count: int, without: np.ndarray | None = None) -> np.ndarray:
     """Returns up to `count` indices spread evenly over the split, in the order of identities.
@@ -170,22 +188,35 @@ def centred_start(length: Any, window_samples: int, instant: Any) -> Any:
   return np.clip(instant - window_samples // 2, 0, np.maximum(length - window_samples, 0))
 
 
-def load(builder: PairsBuilder, split: str, image_size: int) -> Records:
+def load(
+  builder: PairsBuilder, split: str, image_size: int, largest_error: int = schema.CLIP_SAMPLES
+) -> Records:
   """Returns a split with faces decoded and resized: once per image size, then from the cache.
 
-  The cache lies beside the dataset, and appears whole or not at all.
+  The cache lies beside the dataset, and appears whole or not at all. Records whose instant may be
+  wrong by more than `largest_error` samples are left out.
+
+  Raises:
+    UserError: That leaves no record, or the cache cannot be written.
   """
-  folder = Path(builder.data_dir) / "arrays" / f"{split}_{image_size}px"
+  folder = Path(builder.data_dir) / ARRAYS / f"{split}_{image_size}px"
   make_once(folder, functools.partial(_write_arrays, builder, split, image_size))
-  stops, identity, instant = np.load(folder / "table.npy").T
-  return Records(
+  stops, identity, instant, instant_error = np.load(folder / "table.npy").T
+  records = Records(
     faces=np.memmap(folder / "faces.u8", np.uint8, "r").reshape(-1, image_size, image_size, 3),
     speech=np.memmap(folder / "speech.i16", np.int16, "r"),
     stops=stops,
     identity=identity.astype(np.int32),
     instant=instant.astype(np.int32),
     digest=(folder / "digest").read_text(),
-  )
+    instant_error=instant_error.astype(np.int32),
+  ).exact(largest_error)
+  if not len(records):
+    raise UserError(
+      f"dataset.largest_instant_error is {largest_error} samples, which leaves none of the {split} "
+      f"records of {builder.info.full_name}; set it to a larger number."
+    )
+  return records
 
 
 def _write_arrays(builder: PairsBuilder, split: str, image_size: int, folder: Path) -> None:
@@ -198,10 +229,11 @@ def _write_arrays(builder: PairsBuilder, split: str, image_size: int, folder: Pa
     for record in tqdm.tqdm(source, title, unit=" faces"):
       face = images.resize(images.decode(record[schema.FACE]), image_size)
       stop += len(record[schema.SPEECH])
-      table.append((stop, record[schema.IDENTITY], record[schema.INSTANT]))
+      about = record[schema.IDENTITY], record[schema.INSTANT], record[schema.INSTANT_ERROR]
+      table.append((stop, *about))
       for file, array in ((faces, face), (speech, record[schema.SPEECH])):
         file.write(array.tobytes())
         digest.update(array.tobytes())
-  digest.update(np.array(table, np.int64).tobytes())
+  digest.update(np.array(table, np.int64)[:, :3].tobytes())
   np.save(folder / "table.npy", np.array(table, np.int64))
   (folder / "digest").write_text(digest.hexdigest()[:16])

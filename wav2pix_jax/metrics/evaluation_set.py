@@ -64,7 +64,10 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
     splits = ", ".join(sorted(builder.info.splits))
     raise UserError(f"--split={split}: dataset {builder.info.full_name} has {splits}.")
   size = config.image_size
-  records, training = data.load(builder, split, size), data.load(builder, schema.TRAIN, size)
+  records, training = (
+    data.load(builder, name, size, config.dataset.largest_instant_error)
+    for name in (split, schema.TRAIN)
+  )
   run_config.speakers(workdir, data.identity_names(builder))
   run_config.refuse_other_records(workdir, {schema.TRAIN: training.digest})
   kept = None  # half of each unseen person's records, to compare with

@@ -25,6 +25,7 @@ from wav2pix_jax.metrics.taught import taught
 from wav2pix_jax.models.matcher import Matcher
 
 RECIPE = 1  # increase it with every change of the training: it invalidates what is cached
+EXACT = schema.SAMPLE_RATE // 25  # samples by which an instant may be wrong: one frame of a film
 WINDOW = schema.SAMPLE_RATE * 2 // 5  # samples around the face's instant; a syllable has half of it
 PEOPLE, EACH = 2, 16  # speakers of a batch, and moments of each: they have to be told apart
 STEPS, RATE = 600, 1e-3
@@ -52,7 +53,7 @@ def load_judge(builder: PairsBuilder, image_size: int) -> Judge:
   path = Path(builder.data_dir) / "sync_judge" / f"{image_size}px_{RECIPE}.safetensors"
 
   def teach() -> dict[str, Any]:
-    return train_judge(data.load(builder, schema.TRAIN, image_size))
+    return train_judge(data.load(builder, schema.TRAIN, image_size, EXACT))
 
   return as_judge(taught(path, teach), image_size)
 

@@ -25,6 +25,7 @@ MAY_CHANGE = {
 NETWORKS = ("image_size", "ema_decay", "dataset.window_samples", "dataset.audio_steps", "model.")
 # Fields added since version 0.2, with the value that changes nothing, which older runs have.
 ADDED: dict[str, Any] = {
+  "dataset.largest_instant_error": 64_000,
   "loss.matching": 0.0,
   "loss.matching_faces": 4,
   "loss.mismatched_moment": 0.0,
