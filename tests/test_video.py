@@ -1,5 +1,7 @@
 """The mode `video`: movies that begin and end with their sound, a face for each draw."""
 
+import shutil
+
 import av
 import conftest
 import numpy as np
@@ -53,3 +55,33 @@ def test_faces_side_by_side_at_another_rate(trained, tmp_path):
   assert pictures.shape == (13, 256, 768, 3)
   np.testing.assert_allclose(times, np.arange(13) / 12.5, atol=1e-3)
   assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4"]
+
+
+def test_a_browser_plays_a_movie_with_its_sound(trained, tmp_path):
+  if not shutil.which("chromium"):
+    pytest.skip("no Chromium to play the movie in; apt-get install chromium")
+  from playwright import sync_api
+
+  audio.write_wav(tmp_path / "said.wav", _speech(16_000 * 3 // 2))
+  flags = f"--workdir={trained[0]}", f"--speech={tmp_path / 'said.wav'}", f"--out={tmp_path}"
+  conftest.main("--mode=video", *flags)
+  page = tmp_path / "page.html"
+  page.write_text('<video src="said.mp4"></video>')
+  with sync_api.sync_playwright() as playwright:
+    browser = playwright.chromium.launch(
+      executable_path=shutil.which("chromium"),
+      args=["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"],
+    )
+    opened = browser.new_page()
+    opened.goto(page.as_uri())
+    movie = "document.querySelector('video')"
+    opened.evaluate(f"{movie}.play()")
+    opened.wait_for_function(f"{movie}.ended")
+    duration, width, decoded, error = opened.evaluate(
+      f"[{movie}.duration, {movie}.videoWidth, {movie}.webkitAudioDecodedByteCount, {movie}.error]"
+    )
+    assert duration == pytest.approx(1.5, abs=0.06)
+    assert width == 256
+    assert decoded > 1_000
+    assert error is None
+    browser.close()

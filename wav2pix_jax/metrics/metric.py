@@ -143,7 +143,10 @@ def compute(
     intervals: dict[int, Interval] = {}
     if resamples:
       interval, intervals = bootstrap.intervals(
-        measure, held_out.identity, resamples, unbiased=metric.kind == Kind.SHARE
+        measure,
+        held_out.identity,
+        resamples,
+        unbiased=metric.kind in (Kind.SHARE, Kind.OFFSET),
       )
     p_value = metric.p_value(context, draws) if metric.p_value else None
     results[metric.name] = Result(value, real, baseline, by_identity, interval, intervals, p_value)
