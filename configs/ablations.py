@@ -35,6 +35,8 @@ def get_config() -> ConfigDict:
   runs.release = _run("release.py", *_demo_in(), config="release")
   runs.no_adversarial = _run("without D's scores", "loss.adversarial=0.0")
   runs.no_mismatched = _run("without mismatched faces", "loss.mismatched=0.0")
+  runs.no_matching = _run("without matching speech and faces", "loss.matching=0.0")
+  runs.no_moment = _run("without mismatched moments", "loss.mismatched_moment=0.0")
   runs.no_features = _run("without feature matching", "loss.feature_matching=0.0")
   runs.no_pixels = _run("without L1 and energy score", "loss.l1=0.0")
   runs.no_energy = _run("L1 without energy score", "loss.energy_score=False")

@@ -26,6 +26,8 @@ COLUMNS = {
   "frechet_distance": "Frechet distance",
   "spread_of_chunks": "diversity",
   "mouth": "mouth",
+  "sync": "sync",
+  "closed_in_silence": "closed in silence",
 }
 COMPARED = "identity_accuracy"
 
