@@ -125,7 +125,7 @@ def generator_step(
     face_encoder = state.face_encoder
     if face_encoder:
       terms["matching"], face_encoder = _match(
-        face_encoder.replace(params=face_encoder_params), batch, embedding, key, config, axis_name
+        face_encoder.replace(params=face_encoder_params), batch, embedding, config, axis_name
       )
       terms["total"] += config.loss.matching * terms["matching"]
     accuracy = jnp.mean(logits.argmax(-1) == batch[schema.IDENTITY])
@@ -202,7 +202,6 @@ def _match(
   face_encoder: NetworkState,
   batch: Batch,
   embedding: jax.Array,
-  key: jax.Array,
   config: Any,
   axis_name: str | None,
 ) -> tuple[jax.Array, NetworkState]:
@@ -215,7 +214,6 @@ def _match(
     faces.reshape(-1, *faces.shape[2:]),
     embedding,
     True,
-    rngs={"dropout": key},
     mutable=list(face_encoder.stats),
   )
 

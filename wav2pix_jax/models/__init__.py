@@ -75,7 +75,6 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         hidden=model.classifier_hidden,
         identities=identities,
         batch_norm=model.classifier_batch_norm,
-        dropout=model.dropout if model.dropout_embedding else 0.0,
         axis_name=axis_name,
       ),
       Upsampler(
@@ -99,7 +98,6 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
     FaceEncoder(
       widths=tuple(model.face_encoder_widths)[: levels(config.image_size)],
       embedding=model.embedding,
-      dropout=model.dropout if model.dropout_embedding else 0.0,
       axis_name=axis_name,
     )
     if config.loss.matching

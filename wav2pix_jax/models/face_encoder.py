@@ -27,7 +27,6 @@ class FaceEncoder(nn.Module):
   # Channels of each convolution; at most as many as halve the faces down to 4x4.
   widths: tuple[int, ...]
   embedding: int  # size of the vectors that are compared
-  dropout: float = 0.0  # rate of dropout on embeddings of speech in training, as the upsampler has
   axis_name: str | None = None  # the axis of the devices whose batch is normalised together
 
   def setup(self):  # noqa: D102, flax calls it
@@ -40,7 +39,6 @@ class FaceEncoder(nn.Module):
     ]
     self.norm = [layers.BatchNorm(self.axis_name) for _ in self.widths]
     self.face, self.speech = dense(), dense()
-    self.drop = nn.Dropout(self.dropout)
     self.log_scale = self.param("log_scale", nn.initializers.constant(math.log(10)), ())
 
   def __call__(
@@ -50,7 +48,7 @@ class FaceEncoder(nn.Module):
 
     The scale is float32 [], and starts at 10. For the arguments see `see` and `hear`.
     """
-    return self.see(faces, train), self.hear(speech, train), jnp.exp(self.log_scale)
+    return self.see(faces, train), self.hear(speech), jnp.exp(self.log_scale)
 
   def see(self, faces: jax.Array, train: bool) -> jax.Array:
     """Returns unit vectors float32 [N, C] of faces, float32 [N, S, S, 3] in [-1, 1].
@@ -67,9 +65,9 @@ class FaceEncoder(nn.Module):
     return _unit(self.face(x.reshape(count, -1)))           # [N, C]
     # fmt: on
 
-  def hear(self, speech: jax.Array, train: bool) -> jax.Array:
+  def hear(self, speech: jax.Array) -> jax.Array:
     """Returns unit vectors float32 [B, C] of embeddings of speech, float32 [B, E]."""
-    return _unit(self.speech(self.drop(speech, not train)))
+    return _unit(self.speech(speech))
 
 
 def _unit(x: jax.Array) -> jax.Array:

@@ -16,16 +16,12 @@ class AuxiliaryClassifier(nn.Module):
   hidden: int  # width of the hidden layer
   identities: int  # number of speakers
   batch_norm: bool  # whether batch norm follows both layers, including the logits (release)
-  # Rate of dropout on the embedding in training. Where the upsampler has it too, the embedding then
-  # learns to name the speaker whatever is dropped.
-  dropout: float = 0.0
   axis_name: str | None = None  # the axis of the devices whose batch is normalised together
 
   @nn.compact
-  def __call__(self, embedding: jax.Array, train: bool, deterministic: bool = True) -> jax.Array:
+  def __call__(self, embedding: jax.Array, train: bool) -> jax.Array:
     """Returns logits float32 [B, identities] for embeddings float32 [B, E]."""
-    x = nn.Dropout(self.dropout)(embedding, deterministic)
-    x = nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x)
+    x = nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(embedding)
     if self.batch_norm:
       x = layers.BatchNorm(self.axis_name, name="norm0")(x, train)
     x = nn.leaky_relu(x, 0.2)
@@ -96,15 +92,13 @@ class Generator(nn.Module):
       train: Whether to normalise by the batch and update the running statistics.
       deterministic: Whether to disable dropout. Sampling keeps it: samples differ by it.
     """
-    embedding, logits = self.listen(speech, train, deterministic or not train)
+    embedding, logits = self.listen(speech, train)
     return self.draw(embedding, train, deterministic), embedding, logits
 
-  def listen(
-    self, speech: jax.Array, train: bool, deterministic: bool = True
-  ) -> tuple[jax.Array, jax.Array]:
+  def listen(self, speech: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
     """Returns embeddings and logits, the first half of `__call__`."""
     embedding = self.encoder(speech.astype(self.dtype), train)
-    return embedding, self.classifier(embedding, train, deterministic)
+    return embedding, self.classifier(embedding, train)
 
   def draw(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
     """Returns faces for embeddings, the second half of `__call__`."""

@@ -32,4 +32,4 @@ class Matcher(nn.Module):
 
   def hear(self, speech: jax.Array) -> jax.Array:
     """Returns unit vectors of speech."""
-    return self.face_encoder.hear(self.speech_encoder(speech, False), False)
+    return self.face_encoder.hear(self.speech_encoder(speech, False))
