@@ -1,10 +1,11 @@
 """Measures the faces of `--mode=video` on films of the synthetic speakers, whose truth is known.
 
 python -m benchmarks.films --workdir=runs/demo
+python -m benchmarks.films --workdir=runs/demo --utterances=100
 
-For a run on synthetic speakers at most. Each speaker says something new (dataset seed 2) for some
-seconds; the film that would be seen is rendered, and one is generated from its speech alone. Needs
-the extra eval.
+For runs on the synthetic speakers. Each speaker says something new (dataset seed 2) for some
+seconds; the film that would be seen is rendered, and one is generated from its speech alone. With
+--utterances, speakers make as many clips instead, each with one face. Needs the extra eval.
 """
 
 import argparse
@@ -28,14 +29,15 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.metrics.expression import SMILE, SPREAD, Express, load_regressor
 from wav2pix_jax.metrics.identity_classifier import Classify, load_classifier
 from wav2pix_jax.runtime import checkpoint
+from wav2pix_jax.sampler import sampling_keys
 
 SEED, NUMBER = 2, 0
 RESAMPLES = 1_000
 TITLES = {
-  "mouth": "mouth along time, by landmarks",
-  "mouth_truth": "mouth along time, landmarks against truth",
-  "spread_truth": "lip spread along time, against truth",
-  "smile_truth": "smile along time, against truth",
+  "mouth": "mouth, by landmarks",
+  "mouth_truth": "mouth, landmarks against truth",
+  "spread_truth": "lip spread, against truth",
+  "smile_truth": "smile, against truth",
   "right": "frames of the right speaker",
   "steady": "frames of the most frequent speaker",
   "flicker": "change between frames, over real",
@@ -79,12 +81,27 @@ def film_figures(
   return figures(generated, openings[0]), figures(real.frames, openings[1])
 
 
+def utterance_figures(
+  generated: np.ndarray, clip: Sequence[clips.SyntheticClip], label: int, by: Instruments
+) -> tuple[dict[str, float], dict[str, float]]:
+  """Returns the figures of faces generated from clips of a speaker, and of the real faces."""
+  poses = [one.pose for one in clip]
+  real = clips.SyntheticFilm(np.stack([one.face for one in clip]), poses, clip[0].speech)
+  figures, of_real = film_figures(generated, real, label, by)
+  without = ("flicker", "steady")  # there is no order
+  return tuple(  # type: ignore[return-value]
+    {key: value for key, value in one.items() if key not in without} for one in (figures, of_real)
+  )
+
+
 def _change(frames: np.ndarray) -> float:
   return float(np.abs(np.diff(frames.astype(np.float32), axis=0)).mean())
 
 
-def measure(workdir: Path, seconds: float, fps: float, blend: float) -> dict[str, Any]:
-  """Returns figures of a run's films, by speaker, and of real ones."""
+def measure(
+  workdir: Path, seconds: float, fps: float, blend: float, utterances: int
+) -> dict[str, Any]:
+  """Returns figures of a run's films, or of as many utterances, by speaker, and of real ones."""
   run = checkpoint.load(workdir)
   dataset, size = run.config.dataset, run.config.image_size
   builder = data.prepare(dataset)
@@ -93,18 +110,30 @@ def measure(workdir: Path, seconds: float, fps: float, blend: float) -> dict[str
     raise UserError(f"{workdir} is not a run on synthetic speakers, whose films alone have truth.")
   by = Instruments(load_classifier(builder, size), dlib_faces.describer(), express)
   by_name = {p.name: p for p in people(dataset.synthetic.identities, dataset.synthetic.seed)}
-  work = functools.partial(
-    clips.make_film, number=NUMBER, size=size, seed=SEED, seconds=seconds, fps=fps
-  )
-  with workers(len(run.speakers)) as pool:
-    films = list(pool.map(work, [by_name[name] for name in run.speakers]))
+  speakers = [by_name[name] for name in run.speakers]
   results = {}
-  for label, (name, film) in enumerate(
-    tqdm.tqdm(zip(run.speakers, films, strict=True), "Measuring", len(films), unit=" films")
-  ):
-    frames = run.sampler.film(film.speech, schema.SAMPLE_RATE, name=name, fps=fps, blend=blend)
-    generated = np.stack([faces[0] for faces in frames])
-    results[name] = film_figures(generated, film, label, by)
+  if utterances:
+    wanted = [(person, number) for person in speakers for number in range(utterances)]
+    made = [clip for _, clip in clips.make_clips(wanted, size, SEED)]
+    window = run.config.dataset.window_samples
+    start = (schema.CLIP_SAMPLES - window) // 2
+    for label, name in enumerate(tqdm.tqdm(run.speakers, "Measuring", unit=" speakers")):
+      own = made[label * utterances : (label + 1) * utterances]
+      windows = np.stack([clip.speech[start : start + window] for clip in own])
+      keys = sampling_keys(SEED, name, np.arange(utterances), 0)
+      generated, _ = run.sampler.sample(windows, keys)
+      results[name] = utterance_figures(generated, own, label, by)
+  else:
+    work = functools.partial(
+      clips.make_film, number=NUMBER, size=size, seed=SEED, seconds=seconds, fps=fps
+    )
+    with workers(len(speakers)) as pool:
+      films = list(pool.map(work, speakers))
+    for label, name in enumerate(tqdm.tqdm(run.speakers, "Measuring", unit=" films")):
+      film = films[label]
+      frames = run.sampler.film(film.speech, schema.SAMPLE_RATE, name=name, fps=fps, blend=blend)
+      generated = np.stack([faces[0] for faces in frames])
+      results[name] = film_figures(generated, film, label, by)
   return {
     "step": run.step,
     "generated": {name: of[0] for name, of in results.items()},
@@ -117,7 +146,9 @@ def table(results: dict[str, Any]) -> str:
   rng = np.random.default_rng(0)
   lines = [f"{'':44}{'generated':>9}  {'95%':14}{'real':>8}  by speaker"]
   for key, title in TITLES.items():
-    values = {name: of[key] for name, of in results["generated"].items()}
+    values = {name: of[key] for name, of in results["generated"].items() if key in of}
+    if not values:
+      continue
     each = np.array(list(values.values()))
     low, high = np.quantile(rng.choice(each, (RESAMPLES, len(each))).mean(1), [0.025, 0.975])
     real = np.mean([of[key] for of in results["real"].values()])
@@ -135,8 +166,9 @@ def main() -> None:
   parser.add_argument("--fps", type=float, default=25.0, help="frames per second (default 25)")
   parser.add_argument("--blend", type=float, default=0.0, help="as of --mode=video (default 0)")
   parser.add_argument("--json", type=Path, help="file for the figures")
+  parser.add_argument("--utterances", type=int, default=0, help="clips of each speaker instead")
   flags = parser.parse_args()
-  results = measure(flags.workdir, flags.seconds, flags.fps, flags.blend)
+  results = measure(flags.workdir, flags.seconds, flags.fps, flags.blend, flags.utterances)
   print(table(results))
   if flags.json:
     flags.json.write_text(json.dumps(results, indent=2) + "\n")
