@@ -57,6 +57,7 @@ def test_faces_side_by_side_at_another_rate(trained, tmp_path):
   assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "b.mp4"]
 
 
+@pytest.mark.extra
 def test_a_browser_plays_a_movie_with_its_sound(trained, tmp_path):
   if not shutil.which("chromium"):
     pytest.skip("no Chromium to play the movie in; apt-get install chromium")

@@ -7,7 +7,7 @@ from data_builders.synthetic.identity import people
 from wav2pix_jax import data
 from wav2pix_jax.metrics import expression, heard, sync_judge
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.extra
 
 
 def _talking(count, seed):
