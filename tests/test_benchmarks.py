@@ -3,12 +3,15 @@
 import functools
 import math
 import re
+import types
 
 import jax
 import numpy as np
 import pytest
 
-from benchmarks import flops, scaling, train_step, turns
+from benchmarks import films, flops, scaling, train_step, turns
+from data_builders.synthetic import clips
+from data_builders.synthetic.face.pose import Pose
 from wav2pix_jax import models
 from wav2pix_jax.configs import base, release
 from wav2pix_jax.ops import conv
@@ -86,3 +89,35 @@ def test_the_peer_in_pytorch_computes_the_same_losses(image_size):
       )
   drawn = trainer.draw(tensors[0])
   assert drawn.shape == (4, 3, image_size, image_size)
+
+
+def test_figures_of_a_film_are_of_faces_speaker_and_movement():
+  """A film against itself, one that stands still, and one that shows two people in turn."""
+  rng = np.random.default_rng(0)
+  opening = rng.random(40)
+  frames = np.broadcast_to((255 * opening[:, None, None, None]).astype(np.uint8), (40, 8, 8, 3))
+  real = clips.SyntheticFilm(
+    frames, [Pose(opening=o, spread=o, smile=1 - o) for o in opening], np.zeros(0, np.int16)
+  )
+
+  def brightness(faces):
+    return faces.mean((1, 2, 3)) / 255
+
+  def classify(faces):
+    first = np.arange(len(faces)) % 4 > 0 if (faces[0] == 7).all() else np.ones(len(faces), bool)
+    return np.stack([first, ~first], 1).astype(np.float32), None
+
+  by = films.Instruments(
+    classify,
+    lambda faces, title: types.SimpleNamespace(mouth=brightness(faces)),
+    lambda faces: np.stack([brightness(faces), 1 - brightness(faces)], 1),
+  )
+  own, same = films.film_figures(frames, real, 0, by)
+  assert own == same
+  assert own == pytest.approx(dict.fromkeys(films.TITLES, 1.0), abs=0.01)
+  turns_taken = frames.copy()
+  turns_taken[0] = 7
+  two, _ = films.film_figures(turns_taken, real, 0, by)
+  assert (two["right"], two["steady"]) == (0.75, 0.75)
+  halved, _ = films.film_figures((frames / 2).astype(np.uint8), real, 0, by)
+  assert halved["flicker"] == pytest.approx(0.5, abs=0.01)
