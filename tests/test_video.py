@@ -44,6 +44,7 @@ def test_a_movie_begins_and_ends_with_its_sound(trained, tmp_path):
   assert max(alike) > 0.9
 
 
+@pytest.mark.extra
 def test_faces_side_by_side_at_another_rate(trained, tmp_path):
   folder = tmp_path / "speech"
   folder.mkdir()
