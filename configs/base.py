@@ -52,7 +52,7 @@ def get_config() -> ConfigDict:
   model.generator_width = 64  # release; channels before the RGB layer, doubled towards 4x4
   model.generator_batch_norm = True  # ours: gives an untrained G contrast; release: none
   model.generator_spectral_norm = False  # ours; release: True
-  model.dropout = 0.4  # ours: leaves more of what is said; release: 0.5
+  model.dropout = 0.3  # ours: leaves more of what is said; release: 0.5
   model.dropout_embedding = True  # ours: varies the face as a whole; release: False
   model.dropout_layers = 0  # ours; release: all but RGB, which varies single pixels too
   model.discriminator_width = 64  # release; channels after the first layer, doubled towards 4x4
@@ -60,7 +60,7 @@ def get_config() -> ConfigDict:
   model.discriminator_spectral_norm = True  # paper; on all but the last layer
   model.discriminator_last_spectral_norm = True  # ours: scores stay together; release: False
   model.discriminator_batched_passes = True  # ours: one power iteration serves all faces
-  model.face_encoder_widths = (32, 64, 128)  # ours; faces of 32 px, halved by each layer
+  model.face_encoder_widths = (32, 64, 128)  # ours; mouths of 16 px, halved by each layer
 
   config.loss = loss = ConfigDict()
   loss.half = False  # release; paper: halves before its least squares
@@ -68,7 +68,7 @@ def get_config() -> ConfigDict:
   loss.adversarial = 1.0  # paper; weight of D's scores in G's loss
   loss.mismatched = 1.0  # release; weight of real faces with another speaker's speech
   loss.mismatched_moment = 1.0  # ours; weight of real faces of the same speaker, another moment
-  loss.matching = 20.0  # ours: puts into the embedding what is said; weight of matching real faces
+  loss.matching = 10.0  # ours: puts into the embedding what is said; weight of matching real faces
   loss.matching_faces = 8  # ours; faces of the speaker at other moments, to tell apart
   loss.feature_matching = 100.0  # release
   loss.l1 = 10.0  # ours; release: 50
@@ -76,7 +76,7 @@ def get_config() -> ConfigDict:
   loss.softmax = 20.0  # release; paper: lambda, not given
 
   config.optimizer = optimizer = ConfigDict()
-  optimizer.lr_g = 2e-4  # ours; paper and release: 1e-4
+  optimizer.lr_g = 3e-4  # ours; paper and release: 1e-4
   optimizer.lr_d = 4e-4  # paper and release
   optimizer.b1 = 0.5  # release; paper: 0.1
   optimizer.b2 = 0.999  # release

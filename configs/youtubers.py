@@ -25,7 +25,6 @@ def get_config() -> ConfigDict:
   config.dataset.distort = True  # ours: or the network memorises the few recordings
   config.dataset.window_offset = "uniform"  # paper and release; instants are not exact here
   config.model.dropout = 0.5  # release
-  config.optimizer.lr_g = 3e-4  # ours; paper and release: 1e-4
   config.loss.matching = 0.0  # with windows anywhere, a face's own moment is not in the speech
   config.loss.mismatched_moment = 0.0
   return config

@@ -35,7 +35,7 @@ class FaceEncoder(nn.Module):
 
     self.down = [
       layers.Conv(ops.conv_4x4_stride_2, (4, 4, *channels))
-      for channels in itertools.pairwise((3, *self.widths))
+      for channels in itertools.pairwise((1, *self.widths))
     ]
     self.norm = [layers.BatchNorm(self.axis_name) for _ in self.widths]
     self.face, self.speech = dense(), dense()
@@ -58,8 +58,10 @@ class FaceEncoder(nn.Module):
     # fmt: off
     count, size = faces.shape[:2]
     times = size // (4 * 2 ** len(self.widths))
-    x = faces[:, size // 2:]                                # [N, S / 2, S, 3]
-    x = x.reshape(count, size // times // 2, times, size // times, times, 3).mean((2, 4))
+    x = faces[:, size // 2:, size // 4:-size // 4].mean(-1)   # [N, S / 2, S / 2]
+    side = size // times // 2
+    x = x.reshape(count, side, times, side, times, 1).mean((2, 4))
+    x = (x - x.mean((1, 2), keepdims=True)) / (x.std((1, 2), keepdims=True) + 1e-3)
     for down, norm in zip(self.down, self.norm, strict=True):
       x = nn.relu(norm(down(x, train), train))
     return _unit(self.face(x.reshape(count, -1)))           # [N, C]
