@@ -20,7 +20,7 @@ class Forward:
   discriminator: int  # without the embedding's share, which is a thousandth
   faces: int  # the part of the first convolution
   face_encoder: int  # without the projections; 0 without matching
-  lower_halves: int  # the part of the first convolution
+  mouths: int  # the part of the first convolution
 
 
 def forward(config: Any, identities: int) -> Forward:
@@ -44,8 +44,8 @@ def forward(config: Any, identities: int) -> Forward:
     16 * a * b * s * s
     for (a, b), s in zip(itertools.pairwise(downs), reversed(maps[1:]), strict=True)
   ]
-  halvings = (3, *model.face_encoder_widths[: levels(size)])
-  halved = (2 * 4**i for i in range(len(halvings) - 1, 0, -1))  # pixels of each map, to 2x4
+  halvings = (1, *model.face_encoder_widths[: levels(size)])
+  halved = (4**i for i in range(len(halvings) - 1, 0, -1))  # pixels of each map, to 2x2
   seen = [16 * a * b * s for (a, b), s in zip(itertools.pairwise(halvings), halved, strict=True)]
   return Forward(
     2 * (sum(encoder) + products + sum(up)),
@@ -70,5 +70,5 @@ def train_step(config: Any, identities: int) -> int:
   d_half = cost.generator + groups * (3 * cost.discriminator - cost.faces)
   g_half = 3 * cost.generator - cost.speech + 3 * cost.discriminator
   if loss.matching:
-    g_half += (1 + loss.matching_faces) * (3 * cost.face_encoder - cost.lower_halves)
+    g_half += (1 + loss.matching_faces) * (3 * cost.face_encoder - cost.mouths)
   return d_half + g_half

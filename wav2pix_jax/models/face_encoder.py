@@ -17,11 +17,12 @@ def levels(image_size: int) -> int:
 
 
 class FaceEncoder(nn.Module):
-  """Strided convolutions over the lower half of a face, and projections of face and speech.
+  """Strided convolutions over the mouth of a face, and projections of face and speech.
 
-  The lower half has the mouth, and enough of the face to recognise the speaker. It is averaged down
-  so that the convolutions end with 2x4 maps: three of them see faces of 32 px, which are enough for
-  both, and cheap at any image size.
+  It sees the middle of the face's lower half in gray, at one brightness and contrast. Light, shirt
+  and background belong to a recording: with them, it would learn records rather than mouths. The
+  picture is averaged down so that the convolutions end with 2x2 maps: three of them see 16 px, which
+  are enough for a mouth, and cheap at any image size.
   """
 
   # Channels of each convolution; at most as many as halve the faces down to 4x4.
@@ -57,13 +58,13 @@ class FaceEncoder(nn.Module):
     """
     # fmt: off
     count, size = faces.shape[:2]
-    times = size // (4 * 2 ** len(self.widths))
-    x = faces[:, size // 2:, size // 4:-size // 4].mean(-1)   # [N, S / 2, S / 2]
-    side = size // times // 2
+    side = 2 * 2 ** len(self.widths)
+    times = size // 2 // side
+    x = faces[:, size // 2:, size // 4:-size // 4].mean(-1) # [N, S / 2, S / 2]
     x = x.reshape(count, side, times, side, times, 1).mean((2, 4))
     x = (x - x.mean((1, 2), keepdims=True)) / (x.std((1, 2), keepdims=True) + 1e-3)
     for down, norm in zip(self.down, self.norm, strict=True):
-      x = nn.relu(norm(down(x, train), train))
+      x = nn.relu(norm(down(x, train), train))              # [N, 8, 8, 32], 4x4, 2x2
     return _unit(self.face(x.reshape(count, -1)))           # [N, C]
     # fmt: on
 
