@@ -21,8 +21,8 @@ class FaceEncoder(nn.Module):
 
   It sees the middle of the face's lower half in gray, at one brightness and contrast. Light, shirt
   and background belong to a recording: with them, it would learn records rather than mouths. The
-  picture is averaged down so that the convolutions end with 2x2 maps: three of them see 16 px, which
-  are enough for a mouth, and cheap at any image size.
+  picture is averaged down so that the convolutions end with 2x2 maps: three of them see 16 px,
+  which are enough for a mouth, and cheap at any image size.
   """
 
   # Channels of each convolution; at most as many as halve the faces down to 4x4.
