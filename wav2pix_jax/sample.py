@@ -28,10 +28,10 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   Raises:
     UserError: There is no checkpoint or recording, or one that cannot be read.
   """
-  recordings = audio.recordings(speech)
+  recordings = {name: (path, audio.read(path)) for name, path in audio.recordings(speech).items()}
   run = checkpoint.load(workdir)
-  for name, path in tqdm.tqdm(recordings.items(), "Sampling", unit=" recordings"):
-    recording = audio.read(path)
+  bar = tqdm.tqdm(recordings.items(), "Sampling", unit=" recordings")
+  for name, (path, recording) in bar:
     faces = run.sampler.draw(recording, schema.SAMPLE_RATE, num_draws, seed, path.name)
     for window, draws in enumerate(faces):
       for draw, face in enumerate(draws):

@@ -99,21 +99,21 @@ def test_a_field_that_an_older_run_lacks_has_the_value_that_changes_nothing(
 ):
   run_config.write(tmp_path, config, NAMES, RECORDS)
   _checkpoint(tmp_path)
-  monkeypatch.setattr(run_config, "ADDED", {"loss.matching": 0.0, "dataset.pairs.match": "no"})
+  monkeypatch.setattr(run_config, "ADDED", {"loss.later": 0.0, "dataset.pairs.match": "no"})
   read, _ = run_config.read(tmp_path)
   said = capsys.readouterr().out
-  assert (read.loss.matching, read.dataset.pairs.match) == (0.0, "no")
+  assert (read.loss.later, read.dataset.pairs.match) == (0.0, "no")
   assert read.is_locked
-  assert f"version {wav2pix_jax.__version__}; assuming loss.matching=0.0, dataset.pairs" in said
+  assert f"version {wav2pix_jax.__version__}; assuming loss.later=0.0, dataset.pairs" in said
   with config.unlocked():
-    config.loss.matching, config.dataset.pairs = 0.0, {"match": "no"}
+    config.loss.later, config.dataset.pairs = 0.0, {"match": "no"}
   run_config.refuse_changes(tmp_path, config)
-  config.loss.matching = 1.0
-  with pytest.raises(UserError, match=r"config \(loss\.matching: 0\.0 -> 1\.0\)"):
+  config.loss.later = 1.0
+  with pytest.raises(UserError, match=r"config \(loss\.later: 0\.0 -> 1\.0\)"):
     run_config.refuse_changes(tmp_path, config)
   run_config.write(tmp_path / "new", config, NAMES, RECORDS)
   capsys.readouterr()
-  assert run_config.read(tmp_path / "new")[0].loss.matching == 1.0
+  assert run_config.read(tmp_path / "new")[0].loss.later == 1.0
   assert not capsys.readouterr().out  # nothing is missing there
 
 
