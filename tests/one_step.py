@@ -30,14 +30,14 @@ def main(out: str) -> None:
   config.model.classifier_batch_norm = True  # statistics of every part of the generator
   config.model.dropout = 0.0  # each replica has its own masks
   config.loss.energy_score = False  # without dropout two samples differ by rounding alone
-  rng = np.random.default_rng(0)
+  rng, further = np.random.default_rng(0), config.loss.matching_faces
   faces = (BATCH, SIZE, SIZE, 3)
   batch = {
     schema.SPEECH: rng.uniform(-1, 1, (BATCH, config.dataset.window_samples)).astype("f4"),
     schema.FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype("f4"),
-    schema.FURTHER_FACES: rng.uniform(-1, 1, (BATCH, 4, *faces[1:])).astype("f4"),
-    schema.RECORDS: rng.integers(0, 20, (BATCH, 5)).astype("i4"),
+    schema.FURTHER_FACES: rng.uniform(-1, 1, (BATCH, further, *faces[1:])).astype("f4"),
+    schema.RECORDS: rng.integers(0, 20, (BATCH, 1 + further)).astype("i4"),
     schema.IDENTITY: rng.integers(0, 2, BATCH).astype("i4"),
   }
   networks, key = models.build(config, 2, distributed.AXIS), jax.random.key(7)

@@ -20,15 +20,15 @@ KEY = jax.random.key(7)
 
 
 def _batch(config, size):
-  rng = np.random.default_rng(0)
+  rng, further = np.random.default_rng(0), config.loss.matching_faces
   faces = (size, config.image_size, config.image_size, 3)
   return {
     schema.SPEECH: rng.uniform(-1, 1, (size, config.dataset.window_samples)).astype("f4"),
     schema.FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.MISMATCHED_FACE: rng.uniform(-1, 1, faces).astype("f4"),
     schema.IDENTITY: rng.integers(0, 2, size).astype("i4"),
-    schema.FURTHER_FACES: rng.uniform(-1, 1, (size, 2, *faces[1:])).astype("f4"),
-    schema.RECORDS: np.arange(3 * size, dtype="i4").reshape(size, 3),
+    schema.FURTHER_FACES: rng.uniform(-1, 1, (size, further, *faces[1:])).astype("f4"),
+    schema.RECORDS: np.arange((1 + further) * size, dtype="i4").reshape(size, -1),
   }
 
 

@@ -92,7 +92,7 @@ def measure(
     judge = load_judge(of.builder, of.config.image_size)
   else:
     unknown = "the moments of the faces are not known exactly, see dataset.largest_instant_error"
-    missing |= dict.fromkeys(metrics.needing(Need.SPEECH), unknown)
+    missing = dict.fromkeys(metrics.needing(Need.SPEECH), unknown) | missing
   express = load_regressor(of.builder, of.config.image_size)
   if express is None:
     unknown = "the truth of expressions is known of synthetic speakers only"
