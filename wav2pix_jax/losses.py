@@ -34,8 +34,9 @@ def discriminator_loss(*, scores: Mapping[str, Array], weights: Any) -> dict[str
   targets = {"real": weights.real_target}
   terms = {name: least_squares(score, targets.get(name, 0.0)) for name, score in scores.items()}
   total = terms["real"] + terms["fake"]
-  for name in filter(terms.__contains__, MISMATCHED):
-    total += weights[name] * terms[name]
+  for name in MISMATCHED:
+    if name in terms:
+      total += weights[name] * terms[name]
   return {**terms, "total": _half(weights) * total}
 
 

@@ -301,29 +301,19 @@ METRICS = [  # in the order of tables
       ("smile", "smile, correlation", SMILE),
     )
   ),
-  Metric(
-    "sync",
-    "own face nearer to the speech",
-    Kind.SHARE,
-    _own_face_nearer,
-    [Need.SPEECH],
-  ),
+  Metric("sync", "own face nearer to the speech", Kind.SHARE, _own_face_nearer, [Need.SPEECH]),
   Metric(
     "sync_offset", "offset of the nearest speech, ms", Kind.OFFSET, _sync_offset, [Need.SPEECH]
   ),
-  Metric(
-    "closed_in_silence",
-    "mouth closed in silence",
-    Kind.SHARE,
-    functools.partial(_closed, True),
-    [Need.DLIB, Need.SPEECH],
-  ),
-  Metric(
-    "closed_in_speech",
-    "mouth closed in speech",
-    Kind.SHARE,
-    functools.partial(_closed, False),
-    [Need.DLIB, Need.SPEECH],
+  *(
+    Metric(
+      f"closed_in_{moment}",
+      f"mouth closed in {moment}",
+      Kind.SHARE,
+      functools.partial(_closed, moment == "silence"),
+      [Need.DLIB, Need.SPEECH],
+    )
+    for moment in ("silence", "speech")
   ),
   Metric("feature_distance", "feature distance (0 is best)", Kind.DISTANCE, _feature_distance),
   Metric("spread_of_chunks", "diversity between chunks", Kind.RATIO, _diversity_of_chunks),
