@@ -3,7 +3,8 @@
 python main.py --mode=ablate --config=configs/ablations.py
 
 The runs are small: the networks of `demo` for 600 steps. Time: 46 minutes on two cores of an AMD
-EPYC (JAX 0.10.2, 2026-11-26), further seeds included. The results are in docs/results.md.
+EPYC (JAX 0.10.2, 2026-11-26), further seeds included, before the rows on matching and moments were
+added. The results are in docs/results.md.
 
 Full size, for a GPU, never run: --config.config=base
 --config.flags="('image_size=128',)".
