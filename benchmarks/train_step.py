@@ -158,7 +158,9 @@ def _theirs(side: Side, image_size: int, batch_size: int, steps: int) -> turns.W
     device="cuda" if torch.cuda.is_available() else "cpu",
     compiled=side.torch == "torch.compile",
     autocast=side.precision == BFLOAT16,
-    channels_last=side.precision == BFLOAT16,
+    # With torch.compile, channels_last fails in PyTorch 2.11, in the backward pass of the first
+    # transposed convolution.
+    channels_last=side.precision == BFLOAT16 and side.torch != "torch.compile",
   )
   tensors = trainer.tensors(batch(side.settings(image_size), batch_size))
 
