@@ -1,7 +1,7 @@
 """Wav2Pix in PyTorch, for comparison only: networks, losses and order of updates of the release.
 
 It follows `configs/release.py`. Tensors are created in the order in which
-`weights.pytorch_names.state_dicts` lists them, so that `load` can put ours into these networks; a
+`weights.pytorch_names` lists them, so that `load` can put ours into these networks; a
 test compares the losses of both sides.
 """
 

@@ -75,7 +75,8 @@ def test_the_peer_in_pytorch_computes_the_same_losses(image_size):
   state = create_state(config, nets, key)
   trainer = Trainer(image_size, dropout=0.0)
   trainer.load(
-    *published.state_dicts(nets, state.generator.variables, state.discriminator.variables)
+    published.generator_dict(nets.generator, state.generator.variables),
+    published.discriminator_dict(nets.discriminator, state.discriminator.variables),
   )
   batch = train_step.batch(config, 4)
   step = jax.jit(functools.partial(one_step, config=config))

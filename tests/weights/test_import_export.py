@@ -17,7 +17,7 @@ from wav2pix_jax import models, sample, train
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.configs import release as release_config
-from wav2pix_jax.runtime import checkpoint, run_config
+from wav2pix_jax.runtime import checkpoint, pretrained, run_config
 from wav2pix_jax.train_state import create_state
 from wav2pix_jax.weights import pytorch_names, tensor_files
 from wav2pix_jax.weights.export import export, export_sampler
@@ -42,7 +42,14 @@ def _small_release(config, identities=10):
     lambda leaf: rng.uniform(0, 0.1, leaf.shape).astype("f4"),
     jax.eval_shape(lambda: create_state(config, nets, jax.random.key(0))),
   )
-  return pytorch_names.state_dicts(nets, state.generator.variables, state.discriminator.variables)
+  return _state_dicts(nets, state)
+
+
+def _state_dicts(nets, state):
+  return (
+    pytorch_names.generator_dict(nets.generator, state.generator.variables),
+    pytorch_names.discriminator_dict(nets.discriminator, state.discriminator.variables),
+  )
 
 
 @pytest.fixture
@@ -90,9 +97,7 @@ def test_a_published_checkpoint_is_imported_and_exported_unchanged(
   assert run.step == 0
   for moment in jax.tree.leaves(run.state.generator.opt_state):
     assert not np.any(moment)  # fresh
-  out = pytorch_names.state_dicts(
-    run.networks, run.state.generator.variables, run.state.discriminator.variables
-  )
+  out = _state_dicts(run.networks, run.state)
   for theirs, ours in zip(published, out, strict=True):
     assert theirs.keys() == ours.keys()
     for name, tensor in theirs.items():
@@ -248,6 +253,41 @@ def test_the_artefact_draws_the_same_faces_without_this_package(base_run, tmp_pa
     assert faces.dtype == np.uint8
     assert np.abs(faces.astype(int) - expected).max() <= 1
   assert len({face.tobytes() for face in expected}) == 3
+
+
+@pytest.mark.slow
+def test_what_is_given_away_draws_the_same_faces_and_is_exported_again(base_run, tmp_path):
+  export(base_run, tmp_path / "out")
+  given = tmp_path / "out" / "weights"
+  run, alone = checkpoint.load(base_run), checkpoint.load(given)
+  assert (alone.step, alone.speakers, alone.state) == (run.step, run.speakers, None)
+  faces = [sampler.draw(SPEECH[0] / 8, 16_000, 20) for sampler in (run.sampler, alone.sampler)]
+  assert np.abs(faces[0].astype(int) - faces[1]).max() <= 1
+  assert "data_dir" in alone.config.dataset
+  assert str(run.config.dataset.data_dir) not in (given / "config.json").read_text()
+  export(given, tmp_path / "again")
+  again = tmp_path / "again"
+  assert not (again / "discriminator.safetensors").exists()
+  assert (again / "weights" / pretrained.WEIGHTS).read_bytes() == (
+    given / pretrained.WEIGHTS
+  ).read_bytes()
+
+
+@pytest.mark.slow
+def test_weights_that_are_damaged_or_of_another_network(base_run, tmp_path):
+  run = checkpoint.load(base_run)
+  path = tmp_path / pretrained.WEIGHTS
+  pretrained.write(tmp_path, run.config, run.speakers, run.variables, run.step)
+  whole = path.read_bytes()
+  path.write_bytes(whole[: len(whole) // 2])
+  with pytest.raises(UserError, match=r"generator\.safetensors: damaged .*; copy it anew"):
+    checkpoint.load(tmp_path)
+  config = run.config.copy_and_resolve_references()
+  config.model.generator_width = 16
+  (tmp_path / "config.json").unlink()
+  pretrained.write(tmp_path, config, run.speakers, run.variables, run.step)
+  with pytest.raises(UserError, match=r"another network .* is \(16,\), not \(32,\)"):
+    checkpoint.load(tmp_path)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.runtime import distributed, run_config
+from wav2pix_jax.runtime import distributed, pretrained, run_config
 from wav2pix_jax.sampler import Sampler
 from wav2pix_jax.train_state import GanState, create_state
 
@@ -142,35 +142,33 @@ def _without_warnings() -> Iterator[None]:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """A checkpoint of a run, with what is needed to use it."""
+  """A checkpoint of a run, or weights without their run, with what is needed to use them."""
 
   config: ConfigDict  # the run's config
   speakers: list[str]  # the names of the labels
   networks: models.Networks  # the networks, built for one device
-  state: GanState  # the state of the checkpoint
-
-  @property
-  def step(self) -> int:
-    """The step of the checkpoint."""
-    return int(self.state.step)
+  variables: dict[str, Any]  # the generator's, to sample with: averaged ones where there are any
+  step: int  # the step of the checkpoint
+  state: GanState | None = None  # the state of the checkpoint; None without the run
 
   @property
   def sampler(self) -> Sampler:
-    """A sampler with the averaged weights, or the last ones where none were averaged."""
-    variables = self.state.sampling_variables
-    return Sampler(self.config, self.speakers, self.networks.generator, variables)
+    """A sampler with these weights."""
+    return Sampler(self.config, self.speakers, self.networks.generator, self.variables)
 
 
 def load(workdir: Path, step: int | None = None) -> Run:
-  """Loads a checkpoint of the run in a workdir, which stays unchanged.
+  """Loads a checkpoint of the run in a workdir, which stays unchanged, or weights without a run.
 
-  Without a step it is the best one, or the latest where none was compared.
+  Without a step it is the best one, or the latest where none was compared. Weights without a run
+  are a folder as `pretrained.write` makes it.
 
   Raises:
     UserError: There is no run, no checkpoint, or one that cannot be read.
   """
   config, speakers = run_config.read(workdir)
-  if not run_config.saved_steps(workdir):
+  alone = (workdir / pretrained.WEIGHTS).is_file()
+  if not alone and not run_config.saved_steps(workdir):
     raise UserError(
       f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}."
     )
@@ -181,6 +179,9 @@ def load(workdir: Path, step: int | None = None) -> Run:
     raise UserError(
       f"{workdir}: written by another version, its config has no field {field}; train it anew."
     ) from error
+  if alone:
+    variables, trained = pretrained.read(workdir, config, networks.generator)
+    return Run(config, speakers, networks, variables, trained)
   make_state = functools.partial(create_state, config, networks, jax.random.key(0))
   with Checkpoints(workdir, read_only=True) as checkpoints:
     chosen = checkpoints.best_step if step is None else step
@@ -192,11 +193,9 @@ def load(workdir: Path, step: int | None = None) -> Run:
       if step is not None or chosen in run_config.saved_steps(workdir):
         raise
       return load(workdir)  # training went on meanwhile, and a newer checkpoint took its place
-  return Run(config, speakers, networks, state)
+  return Run(config, speakers, networks, state.sampling_variables, int(state.step), state)
 
 
 def load_sampler(workdir: str | os.PathLike[str] | None) -> Sampler:
-  """Loads the sampler of a run; see `wav2pix_jax.load`."""
-  if workdir is None:
-    raise UserError('no weights ship with this version; name a run, as in load("runs/demo").')
-  return load(Path(workdir).expanduser()).sampler
+  """Loads the sampler of a run, or of the weights that ship; see `wav2pix_jax.load`."""
+  return load(Path(workdir).expanduser() if workdir else pretrained.SHIPPED).sampler

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import export as jax_export
 
 from wav2pix_jax.common.files import write_whole
-from wav2pix_jax.runtime import checkpoint, run_config
-from wav2pix_jax.weights import pytorch_names, tensor_files
+from wav2pix_jax.runtime import checkpoint, pretrained, run_config
+from wav2pix_jax.weights import onnx_graph, pytorch_names, tensor_files
 
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 USAGE = """  from jax import export
@@ -19,30 +19,39 @@ USAGE = """  from jax import export
 
 
 def export(workdir: Path, out: Path) -> None:
-  """Writes a program that samples, and both networks under the PyTorch release's names, into `out`.
+  """Writes programs that sample, weights for others, and both networks by the release's names.
 
-  `generator.stablehlo` is StableHLO with the weights, serialised by `jax.export`, of a function
-  (speech, seeds) -> faces: speech float32 [B, T], 16 kHz mono, at any level; seeds uint32 [B], one
-  for each face; faces uint8 [B, S, S, 3]. It conditions the speech itself, and B may be any.
+  All are of the best checkpoint; the generator has the averaged weights where there are any. Into
+  `out` go:
 
-  `generator.safetensors` and `discriminator.safetensors` have the release's names and axes and
-  everything that PyTorch needs, with the config and the speakers' names as text, which
-  `--mode=import` reads. The generator has the averaged weights where there are any. They are those
-  of the best checkpoint.
+  - `generator.stablehlo`, StableHLO with the weights, serialised by `jax.export`, of a function
+    (speech, seeds) -> faces: speech float32 [B, T], 16 kHz mono, at any level; seeds uint32 [B],
+    one for each face; faces uint8 [B, S, S, 3]. It conditions the speech itself; B may be any.
+  - `generator.onnx`, the same for ONNX runtimes, see `onnx_graph.onnx_bytes`.
+  - `generator.safetensors` and `discriminator.safetensors`, with the release's names and axes and
+    everything that PyTorch needs, with the config and the speakers' names as text, which
+    `--mode=import` reads. Weights that come without their run have no discriminator.
+  - `weights/`, small weights to give away, which all modes that read a workdir take as `--workdir`.
 
   Raises:
     UserError: There is no such run, or the directory cannot be written.
   """
   run = checkpoint.load(workdir)
+  networks, variables = run.networks, run.variables
   exported = export_sampler(run, PLATFORMS)
   write_whole(out / "generator.stablehlo", bytes(exported.serialize()))
+  graph = onnx_graph.onnx_bytes(run.config, run.speakers, networks.generator, variables)
+  write_whole(out / "generator.onnx", graph)
   about = {"config": run_config.as_dict(run.config), run_config.SPEAKERS: run.speakers}
   text = {run_config.EXPORTED: json.dumps(about)}
-  state_dicts = pytorch_names.state_dicts(
-    run.networks, run.state.sampling_variables, run.state.discriminator.variables
-  )
-  for name, tensors in zip(("generator", "discriminator"), state_dicts, strict=True):
+  state_dicts = {"generator": pytorch_names.generator_dict(networks.generator, variables)}
+  if run.state:
+    state_dicts["discriminator"] = pytorch_names.discriminator_dict(
+      networks.discriminator, run.state.discriminator.variables
+    )
+  for name, tensors in state_dicts.items():
     write_whole(out / f"{name}.safetensors", tensor_files.safetensors_bytes(tensors, text))
+  pretrained.write(out / "weights", run.config, run.speakers, variables, run.step)
   print(f"Exported step {run.step} of {workdir} to {out}; sample with\n{USAGE.format(out=out)}")
 
 

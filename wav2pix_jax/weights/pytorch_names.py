@@ -154,14 +154,16 @@ def read_discriminator(
   return _variables("discriminator", state_dict, list(_discriminator_table(discriminator)), shapes)
 
 
-def state_dicts(
-  nets: Networks, generator: Mapping[str, Any], discriminator: Mapping[str, Any]
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-  """Returns the variables of both networks under the release's names, as PyTorch loads them."""
-  return (
-    _state_dict(_generator_table(nets.generator), generator),
-    _state_dict(_discriminator_table(nets.discriminator), discriminator),
-  )
+def generator_dict(generator: Generator, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Returns a generator's variables under the release's names, as PyTorch loads them."""
+  return _state_dict(_generator_table(generator), variables)
+
+
+def discriminator_dict(
+  discriminator: Discriminator, variables: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """Returns a discriminator's variables under the release's names, as PyTorch loads them."""
+  return _state_dict(_discriminator_table(discriminator), variables)
 
 
 @dataclasses.dataclass(frozen=True)
