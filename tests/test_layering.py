@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, run
 
 PACKAGE = "wav2pix_jax"
-MODES = {"train", "sample", "video", "evaluate", "ablate", "dry_run"}
+MODES = {"train", "sample", "video", "evaluate", "ablate", "dry_run", "demo"}
 # Folders, or files at the top of the package, from the lowest floor to the highest.
 FLOORS = [
   {"common"},
@@ -18,7 +18,7 @@ FLOORS = [
   {"train_step"},
   {"runtime", "data"},
   {"metrics"},
-  {"reports", "weights"},
+  {"reports", "weights", "page"},
   MODES | {"release"},
   {"cli"},
   {"__init__"},  # `load`, whose imports are made when it is called
@@ -35,6 +35,7 @@ ONLY_IN = {
   "wandb": {"runtime/metric_writer.py"},
   "tensorboardX": {"runtime/metric_writer.py"},
   "matplotlib": {"reports"},
+  "gradio": {"page/layout.py"},
 }
 FILES = sorted(ROOT.glob(f"{PACKAGE}/**/*.py"))
 FILES = [path for path in FILES if "configs" not in path.parts]  # a link to configs/

@@ -52,7 +52,7 @@ def _sample() -> None:
   from wav2pix_jax.sample import sample
 
   out = _path("out") or Path("samples")
-  sample(_path("workdir"), _path("speech"), FLAGS.num_draws or 1, FLAGS.seed, out)
+  sample(_weights(), _path("speech"), FLAGS.num_draws or 1, FLAGS.seed, out)
 
 
 def _video() -> None:
@@ -60,7 +60,7 @@ def _video() -> None:
 
   out = _path("out") or Path("videos")
   faces = FLAGS.num_draws or 1, FLAGS.seed, FLAGS.fps, FLAGS.blend
-  video(_path("workdir"), _path("speech"), *faces, out)
+  video(_weights(), _path("speech"), *faces, out)
 
 
 def _evaluate() -> None:
@@ -102,15 +102,22 @@ def _export() -> None:
   export(workdir, _path("out") or workdir / "export")
 
 
+def _demo() -> None:
+  from wav2pix_jax.demo import demo
+
+  demo(_weights(), FLAGS.host, FLAGS.port)
+
+
 # Each mode with its function, the flags that it needs with an example, and those that it may have.
 MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
   "train": (_train, {"config": "demo"}, ("workdir", "dry_run", "distributed", "profile")),
-  "sample": (_sample, {"workdir": "RUN", "speech": "FILE or FOLDER"}, ("num_draws", "seed", "out")),
+  "sample": (_sample, {"speech": "FILE or FOLDER"}, ("workdir", "num_draws", "seed", "out")),
   "video": (
     _video,
-    {"workdir": "RUN", "speech": "FILE or FOLDER"},
-    ("num_draws", "seed", "fps", "blend", "out"),
+    {"speech": "FILE or FOLDER"},
+    ("workdir", "num_draws", "seed", "fps", "blend", "out"),
   ),
+  "demo": (_demo, {}, ("workdir", "host", "port")),
   "evaluate": (_evaluate, {"workdir": "RUN"}, ("split", "num_draws", "noise", "vgg_face", "out")),
   "figures": (_figures, {"workdir": "RUN"}, ("compare", "split", "out")),
   "ablate": (_ablate, {"config": "ablations"}, ("out",)),
@@ -127,7 +134,10 @@ config_flags.DEFINE_config_file(
 )
 flags.DEFINE_enum("mode", "train", MODES, "What to do.")
 flags.DEFINE_string(
-  "workdir", None, "The run's directory; train: runs/<name of the config> if not given."
+  "workdir",
+  None,
+  "The run's directory; if not given, train: runs/<name of the config>, sample, video and demo: "
+  "the weights that ship.",
 )
 flags.DEFINE_bool("dry_run", False, "train: print what the config needs, without touching data.")
 flags.DEFINE_bool("distributed", False, "train: be one of several processes.")
@@ -152,6 +162,8 @@ flags.DEFINE_float(
   lower_bound=0,
   upper_bound=60,
 )
+flags.DEFINE_string("host", "127.0.0.1", "demo: the address to serve, 0.0.0.0 for all networks.")
+flags.DEFINE_integer("port", 7860, "demo: the port to serve.", lower_bound=1, upper_bound=65_535)
 flags.DEFINE_string(
   "out",
   None,
@@ -263,6 +275,13 @@ def _path(flag: str) -> Any:
   """Returns a flag's value as a path, with `~` expanded; None if it was not given."""
   value = FLAGS[flag].value
   return Path(value).expanduser() if value else None
+
+
+def _weights() -> Path:
+  """Returns the workdir to sample from: the one that is given, or the weights that ship."""
+  from wav2pix_jax.runtime import pretrained
+
+  return _path("workdir") or pretrained.SHIPPED
 
 
 def _keep_compiled_programs() -> None:

@@ -30,26 +30,38 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   """
   recordings = {name: (path, audio.read(path)) for name, path in audio.recordings(speech).items()}
   run = checkpoint.load(workdir)
+  about = run.about | {"Seed": str(seed)}
   bar = tqdm.tqdm(recordings.items(), "Sampling", unit=" recordings")
   for name, (path, recording) in bar:
     faces = run.sampler.draw(recording, schema.SAMPLE_RATE, num_draws, seed, path.name)
     for window, draws in enumerate(faces):
       for draw, face in enumerate(draws):
-        images.save_png(out / f"{name}_{window:04d}_{draw:02d}.png", face)
+        images.save_png(out / f"{name}_{window:04d}_{draw:02d}.png", face, about)
+    doubts = run.sampler.doubts(recording, schema.SAMPLE_RATE)
+    for window, doubt in enumerate(doubts):
+      if doubt:
+        bar.write(f"warning: {path.name}, second {window}: {doubt}; its face may mean nothing.")
     grid = out / f"{name}_grid.png"
-    images.save_png(grid, _grid(path.name, faces))
+    images.save_png(grid, _grid(path.name, faces, doubts), about)
   print(
     f"Sampled from {len(recordings)} recordings into {out}, with step {run.step} of {workdir} and "
     f"seed {seed}; see {grid}."
   )
 
 
-def _grid(name: str, faces: np.ndarray) -> np.ndarray:
-  """Returns all faces [windows, draws, S, S, 3] of a recording in rows: uint8 [H, W, 3]."""
+def _grid(name: str, faces: np.ndarray, doubts: list[str]) -> np.ndarray:
+  """Returns all faces [windows, draws, S, S, 3] of a recording in rows: uint8 [H, W, 3].
+
+  Seconds in doubt are named in the labels.
+  """
   rows, labels = [], []
   for start in range(0, len(faces), GRID_COLUMNS):
     columns = faces[start : start + GRID_COLUMNS]
+    end = start + len(columns)
+    doubtful = [f"{second}: {doubts[second]}" for second in range(start, end) if doubts[second]]
     for draw in range(faces.shape[1]):
       rows.append(list(columns[:, draw]))
-      labels.append(f"{name}: seconds {start} to {start + len(columns)}, draw {draw}")
+      labels.append(f"{name}: seconds {start} to {end}, draw {draw}")
+      if doubtful and not draw:
+        labels[-1] += f" ({'; '.join(doubtful)})"
   return images.grid(rows, labels)

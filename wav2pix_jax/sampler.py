@@ -17,6 +17,7 @@ from wav2pix_jax.common.indices import in_batches
 from wav2pix_jax.models.generator import Generator
 
 BATCH = 64  # windows at a time
+FAMILIAR = 0.8  # the least probability of a voice that is known
 
 
 class Sampler:
@@ -77,6 +78,23 @@ class Sampler:
     windows = self._windows(speech, sample_rate)
     _, logits = self.sample(windows, sampling_keys(0, "", np.arange(len(windows)), 0))
     return np.asarray(jax.nn.softmax(logits))
+
+  def doubts(self, speech: np.ndarray, sample_rate: int) -> list[str]:
+    """Returns for each second why its face may mean nothing, in a few words; "" without a reason.
+
+    It is nearly silent, or a steady noise or tone (`audio.unlike_speech`); or the auxiliary
+    classifier gives nobody more than `FAMILIAR`: "unlike anyone it knows, most like ana". The
+    largest probability tells known from unknown voices as well as distances of embeddings do
+    (Hendrycks and Gimpel 2017; docs/demo.md has figures). The recording is as in `draw`.
+
+    Raises:
+      UserError: As in `draw`.
+    """
+    found = [audio.unlike_speech(window) for window in self._windows(speech, sample_rate)]
+    for i, probabilities in enumerate(self.name(speech, sample_rate)):
+      if not found[i] and probabilities.max() < FAMILIAR:
+        found[i] = f"unlike anyone it knows, most like {self.speakers[probabilities.argmax()]}"
+    return found
 
   def film(
     self,

@@ -1,12 +1,10 @@
 """The mode `video`: a face that speaks a recording, as a movie with its sound."""
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import tqdm
 
-from wav2pix_jax.common import audio, images, movie, schema
+from wav2pix_jax.common import audio, movie, schema
 from wav2pix_jax.runtime import checkpoint
 from wav2pix_jax.sampler import frame_times
 
@@ -34,17 +32,11 @@ def video(
       written.
   """
   recordings = {name: (path, audio.read(path)) for name, path in audio.recordings(speech).items()}
-  sampler = checkpoint.load(workdir).sampler
+  run = checkpoint.load(workdir)
+  about = run.about | {"Seed": str(seed)}
   for name, (path, recording) in recordings.items():
     times = frame_times(len(recording), fps)
-    film = sampler.film(recording, schema.SAMPLE_RATE, num_draws, seed, path.name, fps, blend)
-    frames = tqdm.tqdm(_side_by_side(film), path.name, len(times), unit=" frames")
-    movie.write_mp4(out / f"{name}.mp4", frames, times, recording)
+    film = run.sampler.film(recording, schema.SAMPLE_RATE, num_draws, seed, path.name, fps, blend)
+    frames = tqdm.tqdm(movie.side_by_side(film, LEAST), path.name, len(times), unit=" frames")
+    movie.write_mp4(out / f"{name}.mp4", frames, times, recording, about)
   print(f"Wrote {len(recordings)} movies into {out}; see {out / f'{name}.mp4'}.")
-
-
-def _side_by_side(film: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-  """Yields frames [D, S, S, 3] as pictures [H, D * H, 3], at least `LEAST` pixels high."""
-  for faces in film:
-    size = max(faces.shape[1], LEAST)
-    yield np.concatenate([images.resize(face, size) for face in faces], 1)

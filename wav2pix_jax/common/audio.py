@@ -2,8 +2,10 @@
 
 import io
 import itertools
+import math
+import time
 import wave
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +17,29 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import writing
 
 PRE_EMPHASIS = 0.95  # release; the paper names the filter but not its coefficient
+FRAME = 400  # samples, 25 ms, in which the level is measured
+SILENCE = -60.0  # dBFS
+LEAST_SOUND = 0.2  # of a window that can be speech
+LEAST_DEVIATION = 1.5  # dB, of the level of speech
 PEAK = "peak"
 PREEMPHASIS = "pre_emphasis"
 
 
-def read(path: str | Path) -> np.ndarray:
+def read(
+  path: str | Path, most_seconds: float = math.inf, patience: float = math.inf
+) -> np.ndarray:
   """Reads a file's first audio stream as speech: int16 [T], 16 kHz, mono (channels averaged).
 
   Reads any container, codec, rate and number of channels that FFmpeg reads (through PyAV).
 
+  Args:
+    path: The file.
+    most_seconds: The longest recording that is accepted.
+    patience: Seconds that decoding may take.
+
   Raises:
-    UserError: There is no such file, or nothing in it that FFmpeg can decode as sound.
+    UserError: There is no such file, nothing in it that FFmpeg can decode as sound, or it is longer
+      or takes longer than allowed.
   """
   if not Path(path).is_file():
     raise UserError(f"{path}: no such file; name a recording that FFmpeg can read.")
@@ -33,12 +47,27 @@ def read(path: str | Path) -> np.ndarray:
     with av.open(str(path)) as container:
       if not container.streams.audio:
         raise UserError(f"{path}: contains no sound; name a recording with an audio stream.")
-      speech = _resample(container.decode(audio=0))
+      frames = _within(container.decode(audio=0), path, most_seconds, patience)
+      speech = _resample(frames)
   except (av.FFmpegError, ValueError) as error:
     raise UserError(f"{path}: not a sound file that FFmpeg can read ({error}).") from error
   if not len(speech):
     raise UserError(f"{path}: contains no samples; name a longer recording.")
   return speech
+
+
+def _within(
+  frames: Iterable[Any], path: str | Path, most_seconds: float, patience: float
+) -> Iterator[Any]:
+  """Yields decoded frames as long as they are within the limits of `read`."""
+  began, seconds = time.monotonic(), 0.0
+  for frame in frames:
+    seconds += frame.samples / frame.sample_rate
+    if seconds > most_seconds:
+      raise UserError(f"{path}: longer than {most_seconds:g} seconds; name a shorter recording.")
+    if time.monotonic() - began > patience:
+      raise UserError(f"{path}: not decoded after {patience:g} seconds; name another recording.")
+    yield frame
 
 
 def recordings(speech: Path) -> dict[str, Path]:
@@ -166,6 +195,21 @@ def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> np.nd
 def _hertz(length: int) -> np.ndarray:
   """Returns the frequencies of a spectrum, at least 50 Hz."""
   return np.fft.rfftfreq(length, 1 / schema.SAMPLE_RATE).clip(min=50)
+
+
+def unlike_speech(window: np.ndarray) -> str:
+  """Returns why a window of int16 [T] at 16 kHz cannot be speech, or "" where it can.
+
+  It is if less than a fifth of it is louder than -60 dBFS, or if it is as loud all the time, as
+  noise, tones and hum are: the deviation of the level is below 1.5 dB, while that of 447 seconds of
+  84 real people was at least 2.0 dB. Music is not noticed.
+  """
+  frames = window[: len(window) // FRAME * FRAME].astype(np.float32).reshape(-1, FRAME)
+  decibels = 20 * np.log10(np.sqrt(np.square(frames).mean(1)).clip(1) / 32_768)
+  loud = decibels > SILENCE
+  if loud.mean() < LEAST_SOUND:
+    return "nearly silent"
+  return "a steady noise or tone" if decibels[loud].std() < LEAST_DEVIATION else ""
 
 
 def condition(window: np.ndarray, steps: Sequence[str]) -> np.ndarray:

@@ -1,11 +1,11 @@
 """Faces: decoding, encoding, resizing, scaling, and labelled grids."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from wav2pix_jax.common.files import writing
 
@@ -66,11 +66,25 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
   return np.asarray(sheet)
 
 
-def save_png(path: str | Path, picture: np.ndarray) -> None:
-  """Writes uint8 [H, W, 3] as a PNG file; its folder is created if necessary.
+def enlarge(face: np.ndarray, least: int) -> np.ndarray:
+  """Returns uint8 [H, H, 3] with at least so many pixels on a side."""
+  return face if len(face) >= least else resize(face, least)
+
+
+def encode_png(picture: np.ndarray, about: Mapping[str, str] | None = None) -> bytes:
+  """Encodes uint8 [H, W, 3] as PNG, with text about it by keyword."""
+  out, text = io.BytesIO(), PngImagePlugin.PngInfo()
+  for keyword, value in (about or {}).items():
+    text.add_itxt(keyword, value)
+  Image.fromarray(picture).save(out, "PNG", pnginfo=text)
+  return out.getvalue()
+
+
+def save_png(path: str | Path, picture: np.ndarray, about: Mapping[str, str] | None = None) -> None:
+  """Writes `encode_png` to a file; its folder is created if necessary.
 
   Raises UserError if it cannot be written.
   """
   with writing(path):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, "PNG")
+    Path(path).write_bytes(encode_png(picture, about))

@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
-from wav2pix_jax.models.generator import Generator
 from wav2pix_jax.runtime import run_config
 
 WEIGHTS, STEP = "generator.safetensors", "step"
@@ -38,8 +37,12 @@ def write(
   write_whole(folder / WEIGHTS, content)
 
 
-def read(folder: Path, config: ConfigDict, generator: Generator) -> tuple[dict[str, Any], int]:
+def read(folder: Path, abstract: dict[str, Any]) -> tuple[dict[str, Any], int]:
   """Returns the variables of a generator in float32, and the step of training they are of.
+
+  Args:
+    folder: As `write` made it.
+    abstract: The names and shapes of the variables of the network that the config describes.
 
   Raises:
     UserError: The file is damaged, or of another network.
@@ -51,11 +54,7 @@ def read(folder: Path, config: ConfigDict, generator: Generator) -> tuple[dict[s
       step = int((file.metadata() or {}).get(STEP, 0))
   except (safetensors.SafetensorError, OSError, ValueError) as error:
     raise UserError(f"{path}: damaged ({error}); copy it anew.") from error
-  speech = jax.ShapeDtypeStruct((1, config.dataset.window_samples), np.float32)
-  shapes = jax.eval_shape(
-    lambda speech: generator.init(jax.random.key(0), speech, False, True), speech
-  )
-  expected = {name: x.shape for name, x in flatten_dict(shapes, sep="/").items()}
+  expected = {name: x.shape for name, x in flatten_dict(abstract, sep="/").items()}
   found = {name: x.shape for name, x in tensors.items()}
   if found != expected:
     name = min(n for n in found.keys() | expected.keys() if found.get(n) != expected.get(n))

@@ -1,0 +1,1 @@
+"""The demo page: faces from speech, in a browser."""
