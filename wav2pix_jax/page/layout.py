@@ -31,11 +31,7 @@ def build(answers: Answers, speakers: list[str], about: str, examples: list[Path
     about: Sentences about the weights, in Markdown.
     examples: Recordings to choose from.
   """
-  one_at_a_time: dict[str, Any] = {
-    "concurrency_limit": 1,
-    "concurrency_id": "sampler",
-    "api_visibility": "private",
-  }
+  one_at_a_time: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "sampler"}
   with gr.Blocks(title="Wav2Pix", delete_cache=(60, KEPT), analytics_enabled=False) as page:
     gr.Markdown(INTRO.format(speakers=_listed(speakers), about=about))
     with gr.Tab("A recording"):
@@ -66,10 +62,11 @@ def build(answers: Answers, speakers: list[str], about: str, examples: list[Path
       _in_sentences(answers.faces),
       inputs,
       faces,
+      api_name="faces",
       **one_at_a_time,
     )
-    talk.click(_in_sentences(answers.talking), inputs, movie, **one_at_a_time)
-  return page.queue(max_size=QUEUE, api_open=False)
+    talk.click(_in_sentences(answers.talking), inputs, movie, api_name="talking", **one_at_a_time)
+  return page.queue(max_size=QUEUE)
 
 
 def launch(page: gr.Blocks, host: str, port: int) -> None:
