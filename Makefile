@@ -1,4 +1,5 @@
 # make train   trains on synthetic speakers, with DATA=<archive> on the published faces.
+# make demo    serves a page that draws faces from speech, with the weights that ship.
 # make check   lints, checks types and runs the quick tests: about a minute once installed.
 # make test    the same with the slow tests: a few minutes.
 # make test-all  and with those that take long and matter less from day to day.
@@ -22,7 +23,7 @@ install = $(BIN)/pip install --quiet --disable-pip-version-check \
   --editable '.$(if $(call extras,$(1)),[$(call extras,$(1))])'
 BIN := .venv/bin
 
-.PHONY: help train check test test-all format
+.PHONY: help train demo check test test-all format
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -31,9 +32,13 @@ train: .venv/train.done
 	$(BIN)/python main.py $(if $(DATA),--config=configs/youtubers.py \
 	  --config.dataset.source="$(DATA)",--config=configs/demo.py) $(FLAGS)
 
+demo: .venv/demo.done
+	$(BIN)/python main.py --mode=demo $(FLAGS)
+
 check: TESTS := not slow and not extra
 test: TESTS := not extra
 
+test-all: .venv/demo.done
 check test test-all: .venv/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -48,6 +53,11 @@ format: .venv/test.done
 .venv/train.done: setup.cfg pyproject.toml | .venv/bin/pip
 	@echo "Installing into .venv: a minute or two."
 	@$(call install,)
+	@touch $@
+
+.venv/demo.done: setup.cfg pyproject.toml | .venv/bin/pip
+	@echo "Installing into .venv: a minute or two."
+	@$(call install,demo)
 	@touch $@
 
 .venv/test.done: setup.cfg pyproject.toml | .venv/bin/pip
