@@ -6,7 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from data_builders import large_splits
 from wav2pix_jax.common import schema
+
+large_splits.install()
 
 
 class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]

@@ -98,6 +98,31 @@ def test_where_batches_are_gathered_changes_the_speed_alone(whole, released, dat
   assert all(np.array_equal(a, b) for a, b in zip(*states, strict=True))
 
 
+@pytest.mark.slow
+def test_a_run_starts_from_weights_of_other_speakers(whole, released, data_dir, tmp_path):
+  place = tmp_path / "run", released.folder, data_dir
+  flags = conftest.training_flags(*place, num_steps=1, eval_every=1, save_every=1)
+  started = conftest.main(*flags, f"--init={whole}", "--config.optimizer.lr_g=1e-9")
+  assert f"Starting from the weights in {whole}." in started.stdout
+  before, after = checkpoint.load(whole), checkpoint.load(tmp_path / "run")
+  old, new = (run.state.generator.params for run in (before, after))
+  averaged = before.variables["params"]
+  np.testing.assert_allclose(
+    new["upsampler"]["rgb"]["kernel"], averaged["upsampler"]["rgb"]["kernel"], atol=1e-6
+  )
+  dense = [params["classifier"]["dense1"]["kernel"] for params in (old, new)]
+  assert np.abs(dense[0] - dense[1]).max() > 1e-3  # new
+  assert after.step == 1
+
+
+@pytest.mark.slow
+def test_a_run_never_starts_from_another_network(whole, released, data_dir, tmp_path):
+  fields = {"model.generator_width": 16}
+  flags = conftest.training_flags(tmp_path, released.folder, data_dir, **fields)
+  refused = conftest.main(*flags, f"--init={whole}", check=False)
+  assert "--init: the generator is another one: its" in refused.stderr
+
+
 @pytest.mark.extra
 def test_a_run_in_bfloat16_goes_on_as_if_it_had_never_stopped(released, data_dir, tmp_path):
   for name, steps in (("whole", 6), ("parts", 3), ("parts", 6)):

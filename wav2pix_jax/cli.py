@@ -43,7 +43,8 @@ def _train() -> None:
       sys.stdout = open(os.devnull, "w")  # noqa: SIM115, only the first process prints
   name = Path(config_flags.get_config_filename(FLAGS["config"])).stem
   try:
-    train(config, _path("workdir") or Path("runs", name), FLAGS.profile)
+    workdir = _path("workdir") or Path("runs", name)
+    train(config, workdir, FLAGS.profile, _path("init"))
   except Stopped as stopped:
     _leave(f"{stopped}; the same command resumes from there.", stopped.status, "stopped")
 
@@ -110,7 +111,7 @@ def _demo() -> None:
 
 # Each mode with its function, the flags that it needs with an example, and those that it may have.
 MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
-  "train": (_train, {"config": "demo"}, ("workdir", "dry_run", "distributed", "profile")),
+  "train": (_train, {"config": "demo"}, ("workdir", "init", "dry_run", "distributed", "profile")),
   "sample": (_sample, {"speech": "FILE or FOLDER"}, ("workdir", "num_draws", "seed", "out")),
   "video": (
     _video,
@@ -138,6 +139,11 @@ flags.DEFINE_string(
   None,
   "The run's directory; if not given, train: runs/<name of the config>, sample, video and demo: "
   "the weights that ship.",
+)
+flags.DEFINE_string(
+  "init",
+  None,
+  "train: a workdir to start from, also of other speakers: all but the softmax layer is kept.",
 )
 flags.DEFINE_bool("dry_run", False, "train: print what the config needs, without touching data.")
 flags.DEFINE_bool("distributed", False, "train: be one of several processes.")

@@ -52,10 +52,13 @@ def check(config: ConfigDict) -> None:
     )
 
 
-def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState:
+def train(
+  config: ConfigDict, workdir: Path, profile_steps: int = 0, init: Path | None = None
+) -> GanState:
   """Trains until `config.num_steps`, resuming from the workdir's latest checkpoint if it has one.
 
-  `profile_steps` of the steps are profiled. Returns the final state.
+  `profile_steps` of the steps are profiled. A new run starts from the weights in the workdir `init`
+  if it is given, see `checkpoint.start_from`. Returns the final state.
 
   Raises:
     UserError: The config cannot be trained, the workdir contains another run or is in use, or a
@@ -101,7 +104,11 @@ def train(config: ConfigDict, workdir: Path, profile_steps: int = 0) -> GanState
     stop_asked = stack.enter_context(stop_requests())  # until the last checkpoint is written
     checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir))
     if checkpoints.latest_step is None:
-      state = distributed.replicate(make_state())
+      state = make_state()
+      if init:
+        state = checkpoint.start_from(checkpoint.load(init), state)
+        print(f"Starting from the weights in {init}.")
+      state = distributed.replicate(state)
     else:
       state = checkpoints.restore(checkpoints.latest_step, distributed.abstract(make_state))
       print(f"Resuming from step {int(state.step)} in {workdir}.")

@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, training_flags
 from conftest import main as command_line
 from scipy import signal as filters
+from tensorflow_datasets.core import shuffle
 
 from data_builders import registry
 from data_builders.synthetic import clips, identity, talk, video, voice
@@ -405,3 +406,19 @@ def test_a_run_on_synthetic_speakers_needs_no_data(tmp_path):
     gender = part["rows"]["gender"]
     assert gender["by_identity"].keys() == who
     assert gender["value"] == gender["real"] == 1.0  # all of them are women
+
+
+@pytest.mark.slow
+def test_a_split_that_does_not_fit_into_memory_has_the_same_records(tmp_path, monkeypatch):
+  """TFDS sorts it on disk, for which it would need TensorFlow."""
+  prepared = []
+  for name, most in (("small", shuffle.MAX_MEM_BUFFER_SIZE), ("large", 200_000)):
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", most)
+    builder = data.prepare(_synthetic(tmp_path / name))
+    prepared.append(builder)
+  for split in (schema.TRAIN, schema.TEST):
+    small, large = (data.load(builder, split, 32) for builder in prepared)
+    assert small.digest == large.digest
+    np.testing.assert_array_equal(small.identity, large.identity)
+  assert "tensorflow" not in sys.modules
+  assert not list(tmp_path.rglob("bucket_*"))

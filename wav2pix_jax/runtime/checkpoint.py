@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from absl import logging
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
@@ -204,6 +206,49 @@ def load(workdir: Path, step: int | None = None) -> Run:
         raise
       return load(workdir)  # training went on meanwhile, and a newer checkpoint took its place
   return Run(config, speakers, networks, state.sampling_variables, int(state.step), name, state)
+
+
+def start_from(run: Run, state: GanState) -> GanState:
+  """Returns the state at step 0 with a run's weights, for a run on other speakers.
+
+  The last layer of the auxiliary classifier stays new, as it names the speakers; so do the
+  optimizers. The generator starts with what the run samples with. Discriminator and face encoder
+  are kept, too, unless the weights come without their run.
+
+  Raises:
+    UserError: The networks differ.
+  """
+  generator = _kept("generator", run.variables, state.generator.variables)
+  networks = {"generator": state.generator, "discriminator": state.discriminator}
+  variables = {"generator": generator}
+  if run.state:
+    before = run.state.discriminator.variables
+    variables["discriminator"] = _kept("discriminator", before, state.discriminator.variables)
+    if run.state.face_encoder and state.face_encoder:
+      networks["face_encoder"] = state.face_encoder
+      variables["face_encoder"] = _kept(
+        "face_encoder", run.state.face_encoder.variables, state.face_encoder.variables
+      )
+  started: dict[str, Any] = {
+    name: networks[name].replace(params=of.pop("params"), stats=of)
+    for name, of in ((name, dict(tree)) for name, tree in variables.items())
+  }
+  return state.replace(**started, ema=jax.tree.map(jnp.copy, generator) if state.ema else {})
+
+
+def _kept(network: str, before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+  """Returns the variables of a network before, but new ones for the layer that names speakers."""
+  old, fresh = (flatten_dict(tree, sep="/") for tree in (before, new))
+  for name, variable in fresh.items():
+    if "classifier/dense1/" in name or "classifier/norm1/" in name:
+      old[name] = variable
+    elif name not in old or old[name].shape != variable.shape:
+      found = old[name].shape if name in old else "missing"
+      raise UserError(
+        f"--init: the {network} is another one: its {name} is {found}, not {variable.shape}; train "
+        "with the config of those weights, or without --init."
+      )
+  return unflatten_dict({name: old[name] for name in fresh}, sep="/")
 
 
 def load_sampler(workdir: str | os.PathLike[str] | None) -> Sampler:
