@@ -102,7 +102,9 @@ def test_where_batches_are_gathered_changes_the_speed_alone(whole, released, dat
 def test_a_run_starts_from_weights_of_other_speakers(whole, released, data_dir, tmp_path):
   place = tmp_path / "run", released.folder, data_dir
   flags = conftest.training_flags(*place, num_steps=1, eval_every=1, save_every=1)
-  started = conftest.main(*flags, f"--init={whole}", "--config.optimizer.lr_g=1e-9")
+  started = conftest.main(
+    *flags, f"--init={whole}", "--config.optimizer.lr_g=1e-9", "--config.seed=1"
+  )
   assert f"Starting from the weights in {whole}." in started.stdout
   before, after = checkpoint.load(whole), checkpoint.load(tmp_path / "run")
   old, new = (run.state.generator.params for run in (before, after))
@@ -111,7 +113,7 @@ def test_a_run_starts_from_weights_of_other_speakers(whole, released, data_dir, 
     new["upsampler"]["rgb"]["kernel"], averaged["upsampler"]["rgb"]["kernel"], atol=1e-6
   )
   dense = [params["classifier"]["dense1"]["kernel"] for params in (old, new)]
-  assert np.abs(dense[0] - dense[1]).max() > 1e-3  # new
+  assert np.abs(dense[0] - dense[1]).max() > 1e-2  # new
   assert after.step == 1
 
 
