@@ -17,7 +17,7 @@ from wav2pix_jax.common.indices import in_batches
 from wav2pix_jax.models.generator import Generator
 
 BATCH = 64  # windows at a time
-FAMILIAR = 0.8  # the least probability of a voice that is known
+FAMILIAR = 0.9  # the least probability of a voice that is known
 
 
 class Sampler:
@@ -82,18 +82,21 @@ class Sampler:
   def doubts(self, speech: np.ndarray, sample_rate: int) -> list[str]:
     """Returns for each second why its face may mean nothing, in a few words; "" without a reason.
 
-    It is nearly silent, or a steady noise or tone (`audio.unlike_speech`); or the auxiliary
-    classifier gives nobody more than `FAMILIAR`: "unlike anyone it knows, most like ana". The
-    largest probability tells known from unknown voices as well as distances of embeddings do
-    (Hendrycks and Gimpel 2017; docs/demo.md has figures). The recording is as in `draw`.
+    A second may be nearly silent, or a steady noise or tone (`audio.unlike_speech`). Or the whole
+    recording is "unlike anyone it knows, most like ana", if the largest probability of a speaker is
+    below `FAMILIAR` in the mean over its other seconds (Hendrycks and Gimpel 2017; docs/demo.md has
+    figures). The recording is as in `draw`.
 
     Raises:
       UserError: As in `draw`.
     """
     found = [audio.unlike_speech(window) for window in self._windows(speech, sample_rate)]
-    for i, probabilities in enumerate(self.name(speech, sample_rate)):
-      if not found[i] and probabilities.max() < FAMILIAR:
-        found[i] = f"unlike anyone it knows, most like {self.speakers[probabilities.argmax()]}"
+    spoken = [i for i, doubt in enumerate(found) if not doubt]
+    probabilities = self.name(speech, sample_rate)[spoken]
+    if spoken and probabilities.max(1).mean() < FAMILIAR:
+      speaker = self.speakers[probabilities.mean(0).argmax()]
+      for i in spoken:
+        found[i] = f"unlike anyone it knows, most like {speaker}"
     return found
 
   def film(
