@@ -185,6 +185,7 @@ def _print_overview(
   params = {"generator": state.generator.params, "discriminator": state.discriminator.params}
   if state.face_encoder:
     params["face_encoder"] = state.face_encoder.params
+  params = jax.tree.map(np.atleast_1d, params)  # clu counts scalars as floats
   print(parameter_overview.get_parameter_overview(params, include_stats=False))
   print(
     f"{len(records)} records to train on, {len(held_out)} of {split} to evaluate: "
