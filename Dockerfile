@@ -4,7 +4,9 @@
 #   docker build -t wav2pix --build-arg EXTRA=,cuda13 .  # for GPUs; run it with --gpus=all
 #   docker run -p 127.0.0.1:7860:7860 wav2pix
 #
-# Any mode follows: docker run -v "$PWD/out:/out" wav2pix --mode=sample --speech=/out/a.wav --out=/out
+# Any mode follows, here with a folder of yours, and as you:
+#   docker run -v "$PWD:/here" --user "$(id -u):$(id -g)" -e HOME=/tmp wav2pix \
+#     --mode=sample --speech=/here/a.wav --out=/here/samples
 FROM python:3.12-slim
 
 ARG EXTRA=""

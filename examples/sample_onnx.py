@@ -13,7 +13,9 @@ from scipy.io import wavfile
 
 session = onnxruntime.InferenceSession(sys.argv[1])
 (_, length), (_, noise_size) = (given.shape for given in session.get_inputs())
-_, speech = wavfile.read(sys.argv[2])
+rate, speech = wavfile.read(sys.argv[2])
+if rate != 16_000 or speech.ndim != 1:
+  sys.exit("the recording must have 16 kHz and one channel")
 windows = speech[: len(speech) // length * length].reshape(-1, length).astype(np.float32)
 noise = np.random.default_rng(0).uniform(size=(1, noise_size)).astype(np.float32)  # one look
 noise = np.tile(noise, (len(windows), 1))

@@ -27,7 +27,8 @@ def demo(workdir: Path, host: str, port: int) -> None:
   examples = sorted((workdir / "examples").glob("*.wav"))
   examples = examples or sorted((workdir / "samples" / "held_out").glob("*.wav"))
   card = workdir / "README.md"
-  paragraphs = card.read_text().split("\n\n") if card.is_file() else []
+  text = card.read_text("utf-8", "replace") if card.is_file() else ""
+  paragraphs = text.split("\n\n")
   about = next((text for text in paragraphs if not text.startswith(("#", "---"))), "")
   with _folder() as folder:
     os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}
@@ -35,7 +36,7 @@ def demo(workdir: Path, host: str, port: int) -> None:
       from wav2pix_jax.page import layout
     except ImportError as error:
       raise UserError(
-        f"--mode=demo needs Gradio ({error}); install it with pip install 'wav2pix-jax[demo]'."
+        f"--mode=demo needs Gradio ({error}); install it with pip install -e '.[demo]'."
       ) from error
     answers = Answers(run.sampler, Path(folder), run.about)
     answers.warm_up()
@@ -46,6 +47,17 @@ def demo(workdir: Path, host: str, port: int) -> None:
 def _folder() -> tempfile.TemporaryDirectory:
   """Returns a new folder for temporary files, after removing those that killed processes left."""
   for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-    if not Path("/proc", folder.name.rpartition("_")[2]).exists():
+    if not _running(int(folder.name.rpartition("_")[2])):
       shutil.rmtree(folder, ignore_errors=True)
   return tempfile.TemporaryDirectory(prefix=PREFIX, suffix=f"_{os.getpid()}")
+
+
+def _running(process: int) -> bool:
+  """Whether a process runs that is not this one, whose number another one may have had."""
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  except PermissionError:
+    return True
+  return process != os.getpid()

@@ -38,9 +38,9 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
       for draw, face in enumerate(draws):
         images.save_png(out / f"{name}_{window:04d}_{draw:02d}.png", face, about)
     doubts = run.sampler.doubts(recording, schema.SAMPLE_RATE)
-    for window, doubt in enumerate(doubts):
-      if doubt:
-        bar.write(f"warning: {path.name}, second {window}: {doubt}; its face may mean nothing.")
+    for doubt in dict.fromkeys(filter(None, doubts)):
+      seconds = f"{doubts.count(doubt)} of {len(doubts)} seconds"
+      bar.write(f"warning: {path.name}: {seconds} are {doubt}; their faces may mean nothing.")
     grid = out / f"{name}_grid.png"
     images.save_png(grid, _grid(path.name, faces, doubts), about)
   print(
@@ -52,16 +52,16 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
 def _grid(name: str, faces: np.ndarray, doubts: list[str]) -> np.ndarray:
   """Returns all faces [windows, draws, S, S, 3] of a recording in rows: uint8 [H, W, 3].
 
-  Seconds in doubt are named in the labels.
+  Labels say why faces are in doubt.
   """
   rows, labels = [], []
   for start in range(0, len(faces), GRID_COLUMNS):
     columns = faces[start : start + GRID_COLUMNS]
     end = start + len(columns)
-    doubtful = [f"{second}: {doubts[second]}" for second in range(start, end) if doubts[second]]
+    doubtful = dict.fromkeys(filter(None, doubts[start:end]))
     for draw in range(faces.shape[1]):
       rows.append(list(columns[:, draw]))
       labels.append(f"{name}: seconds {start} to {end}, draw {draw}")
       if doubtful and not draw:
-        labels[-1] += f" ({'; '.join(doubtful)})"
+        labels[-1] += f" (in doubt: {'; '.join(doubtful)})"
   return images.grid(rows, labels)

@@ -67,6 +67,7 @@ def train(
   """
   check(config)
   run_config.refuse_changes(workdir, config)
+  initial = checkpoint.load(init) if init and not run_config.saved_steps(workdir) else None
   builder = data.prepare(config.dataset)
   speakers = run_config.speakers(workdir, data.identity_names(builder))
   split = data.held_out_split(builder)
@@ -105,13 +106,14 @@ def train(
     checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir))
     if checkpoints.latest_step is None:
       state = make_state()
-      if init:
-        state = checkpoint.start_from(checkpoint.load(init), state)
+      if initial:
+        state = checkpoint.start_from(initial, state)
         print(f"Starting from the weights in {init}.")
       state = distributed.replicate(state)
     else:
       state = checkpoints.restore(checkpoints.latest_step, distributed.abstract(make_state))
-      print(f"Resuming from step {int(state.step)} in {workdir}.")
+      instead = ", not from --init" if init else ""
+      print(f"Resuming from step {int(state.step)} in {workdir}{instead}.")
     start = int(state.step)
     distributed.in_first(lambda: history.record_start(workdir, start))
     _print_overview(state, records, held_out, split, speakers)

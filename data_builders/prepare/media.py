@@ -70,7 +70,7 @@ def read(path: Path) -> Contents:
   try:
     if not path.stat().st_size:
       raise UnusableError("empty file")
-    with av.open(str(path)) as container:
+    with av.open(str(path), metadata_errors="ignore") as container:
       picture, sound = _streams(container)
       pieces = _Pieces()
       shown, broken = [], 0
@@ -110,7 +110,7 @@ def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Pictur
     if not left:
       return
     try:
-      with av.open(str(path)) as container:
+      with av.open(str(path), metadata_errors="ignore") as container:
         picture, _ = _streams(container)
         skip = skip and picture.codec_context.name in SKIPPABLE
         for packet in _packets(container, picture):

@@ -1,9 +1,12 @@
 """What the page answers, and that it never answers nonsense."""
 
 import base64
+import dataclasses
 import io
+import itertools
 import re
 import threading
+import types
 
 import av
 import numpy as np
@@ -63,7 +66,9 @@ def test_a_movie_with_its_sound(answers, recording):
 
 def test_a_picture_while_somebody_speaks(answers):
   spoken = base64.b64encode(SPEECH[:16_000].tobytes()).decode()
-  first, again, other = (answers.live({"speech": spoken, "seed": seed}) for seed in (1, 1, 2))
+  first, again, other = (
+    answers.live({"speech": spoken, "rate": 16_000, "seed": seed}) for seed in (1, 1, 2)
+  )
   assert first == again != other
   assert first["heard"] == "Heard: a steady noise or tone"
   assert Image.open(io.BytesIO(base64.b64decode(first["picture"]))).size == (16, 16)
@@ -71,8 +76,16 @@ def test_a_picture_while_somebody_speaks(answers):
 
 @pytest.mark.parametrize(
   "message",
-  [{}, {"speech": "AAAA"}, {"speech": "AAA=", "seed": "x"}, {"speech": "", "seed": 0}, None, "x"]
-  + [{"speech": "not base64", "seed": 0}, {"speech": "AAAA", "seed": 0}],
+  [
+    *({}, None, "x", {"speech": "AAAA"}),
+    {"speech": "AAA=", "rate": 16_000, "seed": "x"},
+    {"speech": "AAA=", "rate": 16_000, "seed": float("inf")},
+    {"speech": "AAA=", "rate": 10**9, "seed": 0},
+    {"speech": "", "rate": 16_000, "seed": 0},
+    {"speech": "not base64", "rate": 16_000, "seed": 0},
+    {"speech": "AAAA", "rate": 16_000, "seed": 0},  # not whole samples
+    {"speech": "AAA=" * 20_000, "rate": 16_000, "seed": 0},
+  ],
 )
 def test_what_is_not_speech_is_answered_with_a_sentence(answers, message):
   assert answers.live(message) == {"error": "The browser sent something that is not speech."}
@@ -81,7 +94,16 @@ def test_what_is_not_speech_is_answered_with_a_sentence(answers, message):
 def test_who_finds_no_place_is_told(answers, monkeypatch):
   monkeypatch.setattr(answers, "_places", threading.Semaphore(0))
   spoken = base64.b64encode(SPEECH[:100].tobytes()).decode()
-  assert answers.live({"speech": spoken, "seed": 0}) == {"error": page_answers.BUSY}
+  message = {"speech": spoken, "rate": 16_000, "seed": 0}
+  assert answers.live(message) == {"error": page_answers.BUSY}
+
+
+def test_a_picture_does_not_wait_for_a_whole_movie(answers, monkeypatch):
+  monkeypatch.setattr(page_answers, "PATIENCE", 0.1)
+  message = {"speech": "AAA=", "rate": 48_000, "seed": 0}
+  with answers._sampling:
+    assert answers.live(message) == {"error": page_answers.BUSY}
+  assert "picture" in answers.live(message)
 
 
 def test_a_recording_that_is_missing_broken_or_too_long(answers, tmp_path, monkeypatch):
@@ -92,10 +114,27 @@ def test_a_recording_that_is_missing_broken_or_too_long(answers, tmp_path, monke
   with pytest.raises(UserError, match=r"^speech\.wav: not a sound file"):
     answers.faces(str(path), 1, 0)
   audio.write_wav(path, SPEECH)
-  monkeypatch.setattr(page_answers, "MOST_SECONDS", 2)
+  limits = page_answers.LIMITS
+  monkeypatch.setattr(page_answers, "LIMITS", dataclasses.replace(limits, seconds=2))
   with pytest.raises(UserError, match=r"^speech\.wav: longer than 2 seconds"):
     answers.talking(str(path), 1, 0)
-  monkeypatch.setattr(page_answers, "MOST_SECONDS", 3)
-  monkeypatch.setattr(page_answers, "PATIENCE", 0)
-  with pytest.raises(UserError, match=r"^speech\.wav: not decoded after 0 seconds"):
+  monkeypatch.setattr(page_answers, "LIMITS", limits)
+  clock = types.SimpleNamespace(monotonic=itertools.count(0, 100).__next__)
+  monkeypatch.setattr(audio, "time", clock)  # PyAV has a clock of its own
+  with pytest.raises(UserError, match=r"^speech\.wav: not decoded after 20 seconds"):
     answers.talking(str(path), 1, 0)
+
+
+@pytest.mark.parametrize(
+  "playlist",
+  [
+    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n",
+    "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+    "ffconcat version 1.0\nfile {}\n",
+  ],
+)
+def test_a_playlist_never_makes_the_server_read_other_files(answers, recording, tmp_path, playlist):
+  path = tmp_path / "speech.wav"
+  path.write_text(playlist.format(recording))
+  with pytest.raises(UserError, match=r"^speech\.wav: not a sound file"):
+    answers.faces(str(path), 1, 0)

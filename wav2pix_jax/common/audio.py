@@ -1,8 +1,8 @@
 """Speech: reading any file, cutting windows, conditioning."""
 
+import dataclasses
 import io
 import itertools
-import math
 import time
 import wave
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,17 +25,23 @@ PEAK = "peak"
 PREEMPHASIS = "pre_emphasis"
 
 
-def read(
-  path: str | Path, most_seconds: float = math.inf, patience: float = math.inf
-) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class Limits:
+  """What is accepted of a file from a stranger."""
+
+  seconds: float  # the longest recording
+  patience: float  # seconds that decoding may take
+  formats: str  # FFmpeg's names, with commas; playlists, which name other files, should be absent
+
+
+def read(path: str | Path, limits: Limits | None = None) -> np.ndarray:
   """Reads a file's first audio stream as speech: int16 [T], 16 kHz, mono (channels averaged).
 
   Reads any container, codec, rate and number of channels that FFmpeg reads (through PyAV).
 
   Args:
     path: The file.
-    most_seconds: The longest recording that is accepted.
-    patience: Seconds that decoding may take.
+    limits: What is accepted, of a file from a stranger.
 
   Raises:
     UserError: There is no such file, nothing in it that FFmpeg can decode as sound, or it is longer
@@ -44,11 +50,11 @@ def read(
   if not Path(path).is_file():
     raise UserError(f"{path}: no such file; name a recording that FFmpeg can read.")
   try:
-    with av.open(str(path)) as container:
+    with _opened(path, limits) as container:
       if not container.streams.audio:
         raise UserError(f"{path}: contains no sound; name a recording with an audio stream.")
-      frames = _within(container.decode(audio=0), path, most_seconds, patience)
-      speech = _resample(frames)
+      frames = container.decode(audio=0)
+      speech = _resample(_within(frames, path, limits) if limits else frames)
   except (av.FFmpegError, ValueError) as error:
     raise UserError(f"{path}: not a sound file that FFmpeg can read ({error}).") from error
   if not len(speech):
@@ -56,17 +62,26 @@ def read(
   return speech
 
 
-def _within(
-  frames: Iterable[Any], path: str | Path, most_seconds: float, patience: float
-) -> Iterator[Any]:
+def _opened(path: str | Path, limits: Limits | None) -> Any:
+  """Opens a file, whatever the encoding of its tags."""
+  careful: dict[str, Any] = {}
+  if limits:
+    careful["options"] = {"format_whitelist": limits.formats}
+    careful["timeout"] = (limits.patience, limits.patience)
+  return av.open(str(path), metadata_errors="ignore", **careful)
+
+
+def _within(frames: Iterable[Any], path: str | Path, limits: Limits) -> Iterator[Any]:
   """Yields decoded frames as long as they are within the limits of `read`."""
   began, seconds = time.monotonic(), 0.0
   for frame in frames:
     seconds += frame.samples / frame.sample_rate
-    if seconds > most_seconds:
-      raise UserError(f"{path}: longer than {most_seconds:g} seconds; name a shorter recording.")
-    if time.monotonic() - began > patience:
-      raise UserError(f"{path}: not decoded after {patience:g} seconds; name another recording.")
+    if seconds > limits.seconds:
+      raise UserError(f"{path}: longer than {limits.seconds:g} seconds; name a shorter recording.")
+    if time.monotonic() - began > limits.patience:
+      raise UserError(
+        f"{path}: not decoded after {limits.patience:g} seconds; name another recording."
+      )
     yield frame
 
 

@@ -15,10 +15,16 @@ from wav2pix_jax.common import audio, images, movie, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.sampler import FAMILIAR, Sampler, frame_times, sampling_keys
 
-MOST_SECONDS = 120  # of a recording
-PATIENCE = 20.0  # seconds to read one
+# Of recordings; playlists such as HLS would make the server read other files.
+LIMITS = audio.Limits(
+  seconds=120,
+  patience=20,
+  formats="aac,aiff,amr,asf,au,avi,caf,flac,flv,matroska,webm,mov,mp4,m4a,mp3,mpeg,mpegts,ogg,wav,w64",
+)
 FILMED = 256  # pixels of a face in a movie, at least
 WAITING = 5  # people who speak live and wait for a picture, at most
+PATIENCE = 2.0  # seconds for which they wait
+HIGHEST_RATE = 192_000  # Hz, of a microphone
 BUSY = "Others are speaking with the page; wait a moment."
 
 
@@ -31,17 +37,18 @@ class Answers:
     self._sampling, self._places = threading.Lock(), threading.Semaphore(WAITING)
 
   def warm_up(self) -> None:
-    """Compiles what the answers need, so that nobody waits for it."""
+    """Compiles what most answers need; more faces than one a second are compiled when asked for."""
     silence = np.zeros(self._sampler.config.dataset.window_samples, np.int16)
-    self._sampler.draw(silence, schema.SAMPLE_RATE)
+    for seconds in (1, 2, 4, 8):
+      self._sampler.draw(np.tile(silence, seconds), schema.SAMPLE_RATE)
     next(self._sampler.film(silence, schema.SAMPLE_RATE))
-    self.live({"speech": _base64(silence.tobytes()), "seed": 0})
+    self.live({"speech": _base64(silence.tobytes()), "rate": schema.SAMPLE_RATE, "seed": 0})
 
   def faces(self, path: str | None, num_draws: int, seed: int) -> str:
     """Returns the faces of each second of a recording as HTML, with who is heard.
 
     Raises:
-      UserError: There is no recording, it cannot be read, or it is longer than `MOST_SECONDS`.
+      UserError: There is no recording, it cannot be read, or it is longer than `LIMITS` say.
     """
     speech, name = self._read(path)
     with self._sampling:
@@ -76,25 +83,30 @@ class Answers:
     """Returns the picture of the last second of speech, from a browser and for it.
 
     Args:
-      message: `speech`, int16 at 16 kHz of at most a window in base64, and `seed`.
+      message: `speech`, int16 of at most a second in base64, its sample `rate`, and `seed`.
 
     Returns:
       `picture`, a JPEG file in base64, and `heard`, who or what is heard. Or `error`, a sentence.
     """
-    try:
-      speech = np.frombuffer(base64.b64decode(message["speech"], validate=True), "<i2")
-      seed = int(message["seed"]) % 2**32
-      if not len(speech):
-        raise ValueError("no speech")
-    except (KeyError, TypeError, ValueError):
-      return {"error": "The browser sent something that is not speech."}
     with self._place() as free:
       if not free:
         return {"error": BUSY}
+      try:
+        rate, seed = int(message["rate"]), int(message["seed"]) % 2**32
+        sent = message["speech"]
+        if not 8_000 <= rate <= HIGHEST_RATE or len(sent) > 3 * rate:
+          raise ValueError("too much")
+        speech = audio.from_array(np.frombuffer(base64.b64decode(sent, validate=True), "<i2"), rate)
+      except (KeyError, TypeError, ValueError, OverflowError, UserError):
+        return {"error": "The browser sent something that is not speech."}
       window = audio.cut(speech, 0, self._sampler.config.dataset.window_samples)
-      with self._sampling:
+      if not self._sampling.acquire(timeout=PATIENCE):
+        return {"error": BUSY}
+      try:
         keys = sampling_keys(seed, "live", None, np.zeros(1, int))
         faces, logits = self._sampler.sample(window[None], keys)
+      finally:
+        self._sampling.release()
     name = self._sampler.speakers[int(logits[0].argmax())]
     probability = 1 / np.exp(logits[0] - logits[0].max()).sum()
     voice = name if probability >= FAMILIAR else f"a voice unlike any it knows, most like {name}"
@@ -117,7 +129,7 @@ class Answers:
     if not path:
       raise UserError("There is no recording yet: record, upload, or choose one.")
     try:
-      return audio.read(path, MOST_SECONDS, PATIENCE), Path(path).name
+      return audio.read(path, LIMITS), Path(path).name
     except UserError as error:
       raise UserError(str(error).replace(str(path), Path(path).name)) from error
 

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.page.answers import MOST_SECONDS, Answers
+from wav2pix_jax.page.answers import LIMITS, Answers
 
 HERE = Path(__file__).parent
 UPLOAD = "50mb"  # the largest upload
@@ -35,13 +35,14 @@ def build(answers: Answers, speakers: list[str], about: str, examples: list[Path
   with gr.Blocks(title="Wav2Pix", delete_cache=(60, KEPT), analytics_enabled=False) as page:
     gr.Markdown(INTRO.format(speakers=_listed(speakers), about=about))
     with gr.Tab("A recording"):
-      speech = gr.Audio(
+      speech = _Recording(
         sources=["microphone", "upload"],
         type="filepath",
-        label=f"Speech: record, upload or choose below; at most {MOST_SECONDS} seconds",
+        label=f"Speech: record, upload or choose below; at most {LIMITS.seconds:g} seconds",
       )
       if examples:
         gr.Examples([[str(path)] for path in examples], [speech], label="Recordings to choose from")
+        speech.keep_in_cache |= speech.temp_files  # `delete_cache` would delete them, too
       with gr.Row():
         draws = gr.Slider(1, 4, 1, step=1, label="Faces side by side")
         seed = gr.Number(0, precision=0, minimum=0, maximum=2**32 - 1, label="Look (a number)")
@@ -69,6 +70,18 @@ def build(answers: Answers, speakers: list[str], about: str, examples: list[Path
   return page.queue(max_size=QUEUE)
 
 
+class _Recording(gr.Audio):
+  """A recording, which the server never fetches from an address that a client names."""
+
+  def get_block_name(self) -> str:
+    return "audio"  # as the browser knows it
+
+  async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> Any:
+    if str(url_or_file_path).lower().startswith(("http:", "https:")):
+      raise gr.Error("Upload the recording; the server fetches none.")
+    return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
 def launch(page: gr.Blocks, host: str, port: int) -> None:
   """Serves the page until it is interrupted.
 
@@ -76,6 +89,7 @@ def launch(page: gr.Blocks, host: str, port: int) -> None:
   """
   try:
     page.launch(
+      share=False,
       server_name=host,
       server_port=port,
       max_file_size=UPLOAD,
@@ -86,8 +100,11 @@ def launch(page: gr.Blocks, host: str, port: int) -> None:
       # Without fonts from elsewhere, so that the page works without a network.
       theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
     )
-  except OSError as error:
-    raise UserError(f"--port={port} of {host} cannot be used ({error}); name another.") from error
+  except (OSError, ValueError) as error:  # the second where a proxy hides this machine from itself
+    raise UserError(
+      f"--host={host} --port={port} cannot be used ({error}); name another port, or unset "
+      "HTTP_PROXY."
+    ) from error
 
 
 def _in_sentences(answer: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,9 +1,7 @@
 // Sends the last second of the microphone to the server, one picture after the other.
-const RATE = 16000;
+const RATE = 16000; // Hz, what the network hears; another rate is resampled on the server
 const find = (name) => element.querySelector(name);
-const last = new Float32Array(RATE); // the last second, oldest first
-let context = null; // of the microphone, while it is on
-let arrived = 0; // when the last samples came, by performance.now()
+let microphone = null; // while it is on
 
 const WORKLET = `
 registerProcessor("tap", class extends AudioWorkletProcessor {
@@ -13,20 +11,42 @@ registerProcessor("tap", class extends AudioWorkletProcessor {
   }
 });`;
 
-async function listen() {
+async function open() {
+  if (!navigator.mediaDevices)
+    throw new Error("browsers give it to pages of this machine, or with https, only");
   const stream = await navigator.mediaDevices.getUserMedia({ audio: true });
-  context = new AudioContext({ sampleRate: RATE });
-  const code = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
-  await context.audioWorklet.addModule(code);
-  URL.revokeObjectURL(code);
-  const tap = new AudioWorkletNode(context, "tap");
-  tap.port.onmessage = ({ data }) => {
-    last.copyWithin(0, data.length);
-    last.set(data, RATE - data.length);
-    arrived = performance.now();
+  const opened = { last: null, arrived: 0, close: null };
+  let context = new AudioContext({ sampleRate: RATE });
+  opened.close = () => {
+    stream.getTracks().forEach((track) => track.stop());
+    context.close();
   };
-  context.createMediaStreamSource(stream).connect(tap);
-  context.stopMicrophone = () => stream.getTracks().forEach((track) => track.stop());
+  try {
+    let source;
+    try {
+      source = context.createMediaStreamSource(stream);
+    } catch {
+      context.close(); // Firefox wants the rate of the microphone
+      context = new AudioContext();
+      source = context.createMediaStreamSource(stream);
+    }
+    opened.rate = context.sampleRate;
+    opened.last = new Float32Array(opened.rate); // the last second, oldest first
+    const code = URL.createObjectURL(new Blob([WORKLET], { type: "text/javascript" }));
+    await context.audioWorklet.addModule(code);
+    URL.revokeObjectURL(code);
+    const tap = new AudioWorkletNode(context, "tap");
+    tap.port.onmessage = ({ data }) => {
+      opened.last.copyWithin(0, data.length);
+      opened.last.set(data, opened.last.length - data.length);
+      opened.arrived = performance.now();
+    };
+    source.connect(tap);
+    return opened;
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
 }
 
 function encoded(samples) {
@@ -38,13 +58,14 @@ function encoded(samples) {
   return btoa(text);
 }
 
-async function show() {
+async function show(mine) {
   const shown = []; // times of the last pictures
   let delay = 0; // from the newest sound in a picture to its display, in ms, averaged
-  while (context) {
-    const newest = arrived;
-    const answer = await server.live({ speech: encoded(last), seed: Number(find(".seed").value) });
-    if (!context) break;
+  while (microphone === mine) {
+    const newest = mine.arrived;
+    const message = { speech: encoded(mine.last), rate: mine.rate, seed: find(".seed").value };
+    const answer = await server.live(message);
+    if (microphone !== mine) break;
     if (answer.error) {
       find(".heard").textContent = answer.error;
       await new Promise((done) => setTimeout(done, 500));
@@ -53,7 +74,7 @@ async function show() {
     const face = find(".face");
     face.src = `data:image/jpeg;base64,${answer.picture}`;
     face.hidden = false;
-    face.alt = `A face that speaks with you: ${answer.heard}`;
+    face.alt = `A face that speaks with you. ${answer.heard}`;
     if (find(".heard").textContent !== answer.heard) find(".heard").textContent = answer.heard;
     await new Promise(requestAnimationFrame);
     const now = performance.now();
@@ -68,27 +89,30 @@ async function show() {
   }
 }
 
+function stop() {
+  microphone?.close();
+  microphone = null;
+  find(".start").textContent = "Start the microphone";
+}
+
 async function start() {
   const button = find(".start");
-  if (context) {
-    context.stopMicrophone();
-    context.close();
-    context = null;
-    button.textContent = "Start the microphone";
-    return;
-  }
+  if (microphone) return stop();
+  button.disabled = true;
   try {
-    await listen();
+    microphone = await open();
   } catch (error) {
-    context = null;
     find(".heard").textContent = `The microphone cannot be used (${error.message}).`;
     return;
+  } finally {
+    button.disabled = false;
   }
+  const mine = microphone;
   button.textContent = "Stop the microphone";
   try {
-    await show();
+    await show(mine);
   } catch (error) {
-    if (context) await start();
+    if (microphone === mine) stop();
     find(".heard").textContent = `The server does not answer (${error.message || error}).`;
   }
 }

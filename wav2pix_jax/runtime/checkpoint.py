@@ -177,8 +177,9 @@ def load(workdir: Path, step: int | None = None) -> Run:
     UserError: There is no run, no checkpoint, or one that cannot be read.
   """
   config, speakers = run_config.read(workdir)
-  alone = (workdir / pretrained.WEIGHTS).is_file()
-  if not alone and not run_config.saved_steps(workdir):
+  trained = bool(run_config.saved_steps(workdir))
+  alone = not trained and (workdir / pretrained.WEIGHTS).is_file()
+  if not alone and not trained:
     raise UserError(
       f"{workdir}: no checkpoint in this workdir; train one with --workdir={workdir}."
     )
@@ -193,8 +194,8 @@ def load(workdir: Path, step: int | None = None) -> Run:
   make_state = functools.partial(create_state, config, networks, jax.random.key(0))
   if alone:
     abstract = jax.eval_shape(make_state).generator.variables
-    variables, trained = pretrained.read(workdir, abstract)
-    return Run(config, speakers, networks, variables, trained, name)
+    variables, step = pretrained.read(workdir, abstract)
+    return Run(config, speakers, networks, variables, step, name)
   with Checkpoints(workdir, read_only=True) as checkpoints:
     chosen = checkpoints.best_step if step is None else step
     if chosen is None:

@@ -62,4 +62,4 @@ def read(folder: Path, abstract: dict[str, Any]) -> tuple[dict[str, Any], int]:
       f"{path}: of another network than {folder / 'config.json'} says: {name} is "
       f"{found.get(name, 'missing')}, not {expected.get(name, 'in it')}."
     )
-  return unflatten_dict(tensors, sep="/"), step
+  return jax.device_put(unflatten_dict(tensors, sep="/")), step
