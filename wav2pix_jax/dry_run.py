@@ -107,7 +107,7 @@ def _print_layers(name: str, network: Any, state: Any, inputs: tuple) -> None:
     counts[path[:-1]] += leaf.size
   print(f"{name}: {counts.total():,} parameters")
   for (*path, _), (output, *_) in outputs.items():
-    if tuple(path) in counts:
+    if path and tuple(path) in counts:  # the network itself has outputs, too
       print(f"  {'/'.join(path):20} {_shape(output):24} {counts[tuple(path)]:>12,}")
 
 
