@@ -59,15 +59,29 @@ def test_recordings_that_differ_in_their_extension_only(trained, tmp_path):
   assert len(list((tmp_path / "out").glob("a.wave_*"))) == 2
 
 
+@pytest.mark.parametrize("mode", ["sample", "video"])
+def test_one_file_that_is_no_recording_never_stops_the_others(trained, tmp_path, mode):
+  folder = tmp_path / "speech"
+  folder.mkdir()
+  (folder / "aa.txt").write_text("no sound")
+  audio.write_wav(folder / "b.wav", _speech(16_000))
+  flags = f"--mode={mode}", f"--workdir={trained[0]}", f"--speech={folder}"
+  ended = conftest.main(*flags, f"--out={tmp_path / 'out'}", check=False)
+  assert ended.returncode == 1
+  assert "1 files could not be read" in ended.stderr
+  assert ended.stderr.count("aa.txt") == 1
+  assert list((tmp_path / "out").glob("b*"))
+  (folder / "b.wav").unlink()
+  refused = conftest.main(*flags, f"--out={tmp_path / 'none'}", check=False)
+  assert refused.returncode == 2
+  assert "aa.txt: not a sound file that FFmpeg can read (Invalid data found" in refused.stderr
+  assert "Errno" not in refused.stderr
+  assert not (tmp_path / "none").exists()
+
+
 def test_what_is_no_recording_or_folder_is_named(trained, tmp_path):
   audio.write_wav(tmp_path / "a.wav", _speech(16_000))
-  (tmp_path / "zz.txt").write_text("no sound")
   flags = "--mode=sample", f"--workdir={trained[0]}"
-  into = f"--out={tmp_path / 'none'}"
-  refused = conftest.main(*flags, f"--speech={tmp_path}", into, check=False)
-  assert refused.returncode == 2
-  assert "zz.txt" in refused.stderr
-  assert not (tmp_path / "none").exists()
   (tmp_path / "file").touch()
   into = f"--out={tmp_path / 'file'}"
   refused = conftest.main(*flags, f"--speech={tmp_path / 'a.wav'}", into, check=False)

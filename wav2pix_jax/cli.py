@@ -210,7 +210,7 @@ def run(argv: list[str]) -> None:
     _keep_compiled_programs()
     function()
   except UserError as error:
-    _leave(str(error))
+    _leave(str(error), error.status)
   except RuntimeError as error:
     reason = str(error).partition("\n")[0]
     if not reason.startswith(OUT_OF_MEMORY):

@@ -6,6 +6,7 @@ import numpy as np
 import tqdm
 
 from wav2pix_jax.common import audio, images, schema
+from wav2pix_jax.common.errors import IncompleteError
 from wav2pix_jax.runtime import checkpoint
 
 GRID_COLUMNS = 10  # seconds side by side
@@ -26,9 +27,10 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
     out: The directory for the pictures.
 
   Raises:
-    UserError: There is no checkpoint or recording, or one that cannot be read.
+    UserError: There is no checkpoint, or no recording that can be read.
+    IncompleteError: Some recordings cannot be read; all others are sampled from.
   """
-  recordings = {name: (path, audio.read(path)) for name, path in audio.recordings(speech).items()}
+  recordings, failed = audio.read_all(speech)
   run = checkpoint.load(workdir)
   about = run.about | {"Seed": str(seed)}
   bar = tqdm.tqdm(recordings.items(), "Sampling", unit=" recordings")
@@ -47,6 +49,8 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
     f"Sampled from {len(recordings)} recordings into {out}, with step {run.step} of {workdir} and "
     f"seed {seed}; see {grid}."
   )
+  if failed:
+    raise IncompleteError(f"{len(failed)} files could not be read: {' '.join(failed)}")
 
 
 def _grid(name: str, faces: np.ndarray, doubts: list[str]) -> np.ndarray:

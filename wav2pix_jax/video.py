@@ -5,6 +5,7 @@ from pathlib import Path
 import tqdm
 
 from wav2pix_jax.common import audio, movie, schema
+from wav2pix_jax.common.errors import IncompleteError
 from wav2pix_jax.runtime import checkpoint
 from wav2pix_jax.sampler import frame_times
 
@@ -28,10 +29,10 @@ def video(
     out: The directory for the movies.
 
   Raises:
-    UserError: There is no checkpoint or recording, one that cannot be read, or a movie cannot be
-      written.
+    UserError: There is no checkpoint, no recording that can be read, or a movie cannot be written.
+    IncompleteError: Some recordings cannot be read; there are movies of all others.
   """
-  recordings = {name: (path, audio.read(path)) for name, path in audio.recordings(speech).items()}
+  recordings, failed = audio.read_all(speech)
   run = checkpoint.load(workdir)
   about = run.about | {"Seed": str(seed)}
   for name, (path, recording) in recordings.items():
@@ -40,3 +41,5 @@ def video(
     frames = tqdm.tqdm(movie.side_by_side(film, LEAST), path.name, len(times), unit=" frames")
     movie.write_mp4(out / f"{name}.mp4", frames, times, recording, about)
   print(f"Wrote {len(recordings)} movies into {out}; see {out / f'{name}.mp4'}.")
+  if failed:
+    raise IncompleteError(f"{len(failed)} files could not be read: {' '.join(failed)}")

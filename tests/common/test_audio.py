@@ -150,3 +150,38 @@ def test_arrays_that_are_no_speech_are_refused_in_one_line(speech, rate, words):
   with pytest.raises(UserError, match=words) as error:
     audio.from_array(speech, rate)
   assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["a.mp3", "a.flac", "a.aac", "a.ts"])
+def test_broken_parts_are_left_out_and_all_others_read(tmp_path, name, capsys):
+  path = tmp_path / name
+  codec = {"a.mp3": "mp3", "a.flac": "flac"}.get(name, "aac")
+  _write(path, _tone(44_100, seconds=8), 44_100, codec, "mono")
+  whole = audio.read(path)
+  assert capsys.readouterr().err == ""
+  data = bytearray(path.read_bytes())
+  third, rng = len(data) // 3, np.random.default_rng(0)
+  data[third : third + 2_000] = rng.bytes(2_000)
+  path.write_bytes(data[: len(data) * 9 // 10])
+  read = audio.read(path)
+  assert 0.7 * len(whole) < len(read) < len(whole)
+  if name != "a.ts":  # FFmpeg drops broken packets of such a stream by itself
+    assert "broken parts are left out" in capsys.readouterr().err
+
+
+def test_a_form_that_changes_within_a_file(tmp_path):
+  parts = []
+  for rate, layout in ((44_100, "stereo"), (24_000, "mono")):
+    _write(tmp_path / "part.mp3", _tone(rate, seconds=3), rate, "mp3", layout)
+    parts.append((tmp_path / "part.mp3").read_bytes())
+  (tmp_path / "joined.mp3").write_bytes(b"".join(parts))
+  assert len(audio.read(tmp_path / "joined.mp3")) == pytest.approx(6 * 16_000, rel=0.03)
+
+
+def test_tags_in_any_encoding(tmp_path):
+  audio.write_wav(tmp_path / "a.wav", _tone(16_000))
+  data = (tmp_path / "a.wav").read_bytes()
+  tag = b"LIST" + (16).to_bytes(4, "little") + b"INFOIART" + (4).to_bytes(4, "little") + b"Zo\xeb "
+  riff = b"RIFF" + (len(data) - 8 + len(tag)).to_bytes(4, "little") + data[8:] + tag
+  (tmp_path / "tagged.wav").write_bytes(riff)
+  np.testing.assert_array_equal(audio.read(tmp_path / "tagged.wav"), _tone(16_000))

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import itertools
+import sys
 import time
 import wave
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +38,8 @@ class Limits:
 def read(path: str | Path, limits: Limits | None = None) -> np.ndarray:
   """Reads a file's first audio stream as speech: int16 [T], 16 kHz, mono (channels averaged).
 
-  Reads any container, codec, rate and number of channels that FFmpeg reads (through PyAV).
+  Reads any container, codec, rate and number of channels that FFmpeg reads (through PyAV), also
+  where these change within a file. Broken parts are left out, which is said on standard error.
 
   Args:
     path: The file.
@@ -53,13 +55,42 @@ def read(path: str | Path, limits: Limits | None = None) -> np.ndarray:
     with _opened(path, limits) as container:
       if not container.streams.audio:
         raise UserError(f"{path}: contains no sound; name a recording with an audio stream.")
-      frames = container.decode(audio=0)
+      sound = _Sound(container)
+      frames = iter(sound)
       speech = _resample(_within(frames, path, limits) if limits else frames)
   except (av.FFmpegError, ValueError) as error:
-    raise UserError(f"{path}: not a sound file that FFmpeg can read ({error}).") from error
+    reason = getattr(error, "strerror", None) or str(error)
+    raise UserError(f"{path}: not a sound file that FFmpeg can read ({reason}).") from error
   if not len(speech):
-    raise UserError(f"{path}: contains no samples; name a longer recording.")
+    what = "nothing that can be decoded" if sound.broken else "no samples"
+    raise UserError(f"{path}: contains {what}; name another recording.")
+  if sound.broken:
+    print(f"warning: {path}: {sound.broken} broken parts are left out.", file=sys.stderr)
   return speech
+
+
+class _Sound:
+  """The decoded frames of a file's first audio stream.
+
+  Attributes:
+    broken: The number of parts that could not be decoded, so far.
+  """
+
+  def __init__(self, container: Any):
+    self._packets = container.demux(audio=0)
+    self.broken = 0
+
+  def __iter__(self) -> Iterator[Any]:
+    while True:
+      try:
+        packet = next(self._packets, None)
+        if packet is None:
+          return
+        yield from packet.decode()
+      except av.error.ExitError:  # the patience of `Limits` is over
+        raise
+      except av.FFmpegError:
+        self.broken += 1
 
 
 def _opened(path: str | Path, limits: Limits | None) -> Any:
@@ -85,14 +116,28 @@ def _within(frames: Iterable[Any], path: str | Path, limits: Limits) -> Iterator
     yield frame
 
 
-def recordings(speech: Path) -> dict[str, Path]:
-  """Returns recordings by name: a file, or all files in a folder, but not in its subfolders.
+def read_all(speech: Path) -> tuple[dict[str, tuple[Path, np.ndarray]], list[str]]:
+  """Reads a file, or all files in a folder, but not in its subfolders.
 
-  A name is the file's without its extension, or with it where two would have the same.
+  Returns:
+    Path and speech, as of `read`, by name: the file's without its extension, or with it where two
+    would have the same. And a line for each file that could not be read.
 
   Raises:
-    UserError: The folder is empty.
+    UserError: The folder is empty, or no file could be read.
   """
+  readable, failed = {}, []
+  for name, path in _recordings(speech).items():
+    try:
+      readable[name] = path, read(path)
+    except UserError as error:
+      failed.append(str(error))
+  if not readable:
+    raise UserError(failed[0])
+  return readable, failed
+
+
+def _recordings(speech: Path) -> dict[str, Path]:
   found = [speech]
   if speech.is_dir():
     found = sorted(p for p in speech.iterdir() if p.is_file() and not p.name.startswith("."))
@@ -135,11 +180,16 @@ def from_array(speech: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def _resample(frames: Iterable[Any]) -> np.ndarray:
-  """Converts decoded frames to int16 [T], 16 kHz, mono."""
-  resampler = av.AudioResampler(format="s16", layout="mono", rate=schema.SAMPLE_RATE)
+  """Converts decoded frames, each in a form of its own, to int16 [T], 16 kHz, mono."""
   samples = [np.zeros(0, np.int16)]
-  for frame in itertools.chain(frames, [None]):  # None: what the resampler still holds
-    samples += [out.to_ndarray()[0] for out in resampler.resample(frame)]
+  for _, alike in itertools.groupby(
+    frames, lambda x: (x.format.name, x.layout.name, x.sample_rate)
+  ):
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=schema.SAMPLE_RATE)
+    for frame in itertools.chain(alike, [None]):  # None: what the resampler still holds
+      if frame:
+        frame.pts = None  # frames follow one another, also where some are missing
+      samples += [out.to_ndarray()[0] for out in resampler.resample(frame)]
   return np.concatenate(samples)
 
 
