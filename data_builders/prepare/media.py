@@ -5,6 +5,7 @@ rounding are all reflected in the timestamps. FFmpeg applies edit lists and drop
 """
 
 import dataclasses
+import math
 from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,8 @@ ROUNDING = 0.005  # seconds
 SLACK = schema.SAMPLE_RATE // 1000  # number of samples by which a resampler may end early
 # Longest gap or drift over which speech counts as continuous. A gap is filled with zeros.
 SHORT = 0.05  # seconds
+CONFIRMED = 2.0  # seconds for which timestamps keep a short jump that is one
+FRAMES = 3  # for which they keep a longer one
 MISSING = 1.0  # a file that is shorter than its header says by more seconds was cut off
 # In other codecs, a picture that FFmpeg regards as unreferenced may still be needed.
 SKIPPABLE = {"h264"}
@@ -82,7 +85,7 @@ def read(path: Path) -> Contents:
         try:
           for frame in packet.decode():
             pieces.add(cast(av.AudioFrame, frame))
-        except av.error.InvalidDataError:
+        except av.FFmpegError:
           broken += 1
       pieces.end_piece()
       if not shown or picture.time_base is None:
@@ -119,7 +122,7 @@ def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Pictur
             picture.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
           try:
             frames = packet.decode()
-          except av.error.InvalidDataError:
+          except av.FFmpegError:
             continue
           for frame in frames:
             if frame.pts in left and frame.pts not in found:
@@ -152,7 +155,13 @@ class Picture:
 
 
 class _Pieces:
-  """Joins decoded audio frames into speech, each at its time."""
+  """Joins decoded audio frames into speech, each at its time.
+
+  Frames of a piece follow one another without a gap. Their timestamps are rounded, and those of
+  Vorbis wander by half a block, 10 ms, wherever the size of the blocks changes. So a new piece
+  starts only where a jump is kept: for `CONFIRMED` seconds, or where it is longer than `SHORT`, for
+  `FRAMES` frames.
+  """
 
   def __init__(self) -> None:
     self._placed: list[tuple[float, np.ndarray]] = []
@@ -160,26 +169,76 @@ class _Pieces:
     self._late: list[float] = []  # time of each frame minus the time by counting samples
     self._counted = 0.0  # seconds
     self._form: tuple | None = None
+    self._jumped: list[tuple[av.AudioFrame, float]] = []  # frames after a jump, and how late
 
   def add(self, frame: av.AudioFrame) -> None:
-    if frame.pts is None or frame.time_base is None:
-      return
-    late = float(frame.pts * frame.time_base) - self._counted
+    """Adds the next frame; one without a timestamp follows the one before."""
     form = (frame.format.name, frame.layout.name, frame.sample_rate)
-    if form != self._form or abs(late - self._late[0]) > ROUNDING:
+    if form != self._form:
       self.end_piece()
-      late = float(frame.pts * frame.time_base)
-      self._form = form
-      self._resampler = av.AudioResampler("s16", "mono", schema.SAMPLE_RATE)
-    self._late.append(late)
-    self._counted += frame.samples / frame.sample_rate
+      if frame.time is not None:
+        self._begin(frame, frame.time, form)
+      return
+    waiting = sum(_seconds(one) for one, _ in self._jumped)
+    late = None if frame.time is None else frame.time - self._counted - waiting
+    if late is None and self._jumped:
+      late = self._jumped[-1][1]
+    if late is None or abs(late - self._late[0]) <= ROUNDING:
+      self._join()
+      self._take(frame, late)
+      return
+    if self._jumped and abs(late - self._jumped[0][1]) > ROUNDING:
+      self._join()  # it was not kept
+    self._jumped.append((frame, late))
+    if self._is_kept(CONFIRMED):
+      self._end_before_jump()
+
+  def end_piece(self) -> None:
+    """Ends the piece, as at the end of the file."""
+    if self._is_kept(math.inf):
+      self._end_before_jump()
+    self._join()
+    self._end()
+
+  def _is_kept(self, seconds: float) -> bool:
+    """Whether enough frames have kept the jump, where `seconds` are enough for a short one."""
+    if not self._jumped:
+      return False
+    far = abs(self._jumped[0][1] - self._late[0]) > SHORT
+    kept = sum(_seconds(frame) for frame, _ in self._jumped)
+    return (far and len(self._jumped) >= FRAMES) or kept >= seconds
+
+  def _end_before_jump(self) -> None:
+    (first, late), *rest = self._jumped
+    time, form, self._jumped = late + self._counted, self._form, []
+    self._end()
+    self._begin(first, time, form)
+    for frame, _ in rest:
+      self.add(frame)
+
+  def _begin(self, frame: av.AudioFrame, time: float, form: tuple | None) -> None:
+    self._form = form
+    self._resampler = av.AudioResampler("s16", "mono", schema.SAMPLE_RATE)
+    self._take(frame, time)
+
+  def _join(self) -> None:
+    """Takes the frames after a jump that was none."""
+    for frame, late in self._jumped:
+      self._take(frame, late)
+    self._jumped = []
+
+  def _take(self, frame: av.AudioFrame, late: float | None) -> None:
+    if late is not None:
+      self._late.append(late)
+    self._counted += _seconds(frame)
     frame.pts = None
     self._samples += [out.to_ndarray()[0] for out in self._resampler.resample(frame)]
 
-  def end_piece(self) -> None:
+  def _end(self) -> None:
     if self._form is not None:
       self._samples += [out.to_ndarray()[0] for out in self._resampler.resample(None)]
-      self._placed.append((float(np.median(self._late)), np.concatenate(self._samples)))
+      near = [late for late in self._late if abs(late - self._late[0]) <= ROUNDING]
+      self._placed.append((float(np.median(near)), np.concatenate(self._samples)))
     self._samples, self._late, self._counted, self._form = [], [], 0.0, None
 
   def joined(self) -> Speech:
@@ -203,6 +262,10 @@ class _Pieces:
     return Speech(start, speech, runs)
 
 
+def _seconds(frame: av.AudioFrame) -> float:
+  return frame.samples / frame.sample_rate
+
+
 def _streams(container: av.container.InputContainer) -> tuple[av.VideoStream, av.AudioStream]:
   picture = container.streams.best("video")
   sound = container.streams.best("audio")
@@ -220,7 +283,7 @@ def _packets(
   """Yields packets up to the end of what can be read, and those that flush the decoders."""
   try:
     yield from container.demux(*streams)
-  except (av.error.InvalidDataError, av.error.EOFError):
+  except av.FFmpegError:
     return
 
 
