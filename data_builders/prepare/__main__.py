@@ -1,6 +1,7 @@
 """Turns channels into curated clips: python -m data_builders.prepare COMMAND --help."""
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
   add("--out", type=Path, required=True, help="folder for the clips")
   rate = command.checked(float, lambda rate: 0 < rate <= 60, "a rate above 0 and up to 60")
   add("--rate", type=rate, default=1.0, help="pictures searched per second (default 1)")
-  add("--confidence", type=float, default=3.0, help="least confidence of a face (default 3)")
+  confidence = command.checked(float, math.isfinite, "a number")
+  add("--confidence", type=confidence, default=3.0, help="least confidence of a face (default 3)")
   add("--frames", action="store_true", help="keep the whole pictures, too")
   add(
     "--runner",

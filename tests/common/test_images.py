@@ -3,6 +3,7 @@
 import io
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from wav2pix_jax.common import images
@@ -40,3 +41,14 @@ def test_grid_has_a_place_for_every_face(tmp_path):
   images.save_png(tmp_path / "deep" / "grid.png", sheet)
   back = Image.open(io.BytesIO((tmp_path / "deep" / "grid.png").read_bytes()))
   np.testing.assert_array_equal(np.asarray(back), sheet)
+
+
+@pytest.mark.parametrize("fonts", [images.FONTS, ()])
+def test_letters_beyond_ascii_can_be_told_apart(fonts, monkeypatch):
+  """With a font of the system, or else without their accents; never as boxes."""
+  monkeypatch.setattr(images, "FONTS", fonts)
+  face = np.zeros((16, 64, 3), np.uint8)
+  names = [images.grid([[face]], [name]) for name in ("José", "Josñ")]
+  assert (names[0] != names[1]).any()
+  if not fonts:
+    np.testing.assert_array_equal(names[0], images.grid([[face]], ["Jose"]))

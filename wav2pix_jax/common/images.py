@@ -1,8 +1,11 @@
 """Faces: decoding, encoding, resizing, scaling, and labelled grids."""
 
+import contextlib
 import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -11,6 +14,8 @@ from wav2pix_jax.common.files import writing
 
 JPEG_QUALITY = 95
 LABEL_HEIGHT = 14  # pixels
+# Fonts of Linux and macOS with many letters, those with most first.
+FONTS = ("NotoSansCJK-Regular.ttc", "Arial Unicode.ttf", "NotoSans-Regular.ttf", "DejaVuSans.ttf")
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -54,7 +59,7 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
   A row has any number of faces, uint8 [S, S, 3]; shorter rows end in white.
   """
   size = rows[0][0].shape[0]
-  font = ImageFont.load_default(LABEL_HEIGHT - 4)
+  font, labels = _lettering(labels)
   width = max(size * max(map(len, rows)), *(int(font.getlength(text)) + 4 for text in labels))
   sheet = Image.new("RGB", (width, (size + LABEL_HEIGHT) * len(rows)), "white")
   draw = ImageDraw.Draw(sheet)
@@ -64,6 +69,21 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
     for j, face in enumerate(row):
       sheet.paste(Image.fromarray(face), (j * size, top + LABEL_HEIGHT))
   return np.asarray(sheet)
+
+
+def _lettering(labels: Sequence[str]) -> tuple[Any, Sequence[str]]:
+  """Returns a font that has the labels' letters, and the labels; without accents if there is none.
+
+  Pillow's own font has ASCII alone; other letters take a font of the system.
+  """
+  size = LABEL_HEIGHT - 4
+  if "".join(labels).isascii():
+    return ImageFont.load_default(size), labels
+  for name in FONTS:
+    with contextlib.suppress(OSError):
+      return ImageFont.truetype(name, size), labels
+  plain = [unicodedata.normalize("NFKD", label).encode("ascii", "ignore") for label in labels]
+  return ImageFont.load_default(size), [label.decode() for label in plain]
 
 
 def enlarge(face: np.ndarray, least: int) -> np.ndarray:
