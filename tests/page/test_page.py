@@ -122,3 +122,11 @@ def test_twenty_people_at_once_are_all_answered(call, tmp_path):
     answered = list(people.map(lambda _: call(path), range(20)))
   assert len(answered) == 20
   assert all("Face 1" in shown for shown in answered)
+
+
+def test_the_server_fetches_no_recording_from_an_address(address):
+  gradio_client = pytest.importorskip("gradio_client")
+  client = gradio_client.Client(address, verbose=False)
+  named = {"path": f"{address}theme.css", "meta": {"_type": "gradio.FileData"}}
+  with pytest.raises(Exception, match="the server fetches none"):
+    client.predict(named, 1, 0, api_name="/faces")

@@ -35,11 +35,12 @@ def build(answers: Answers, speakers: list[str], about: str, examples: list[Path
   with gr.Blocks(title="Wav2Pix", delete_cache=(60, KEPT), analytics_enabled=False) as page:
     gr.Markdown(INTRO.format(speakers=_listed(speakers), about=about))
     with gr.Tab("A recording"):
-      speech = _Recording(
+      speech = gr.Audio(
         sources=["microphone", "upload"],
         type="filepath",
         label=f"Speech: record, upload or choose below; at most {LIMITS.seconds:g} seconds",
       )
+      _refuse_addresses(speech)
       if examples:
         gr.Examples([[str(path)] for path in examples], [speech], label="Recordings to choose from")
         speech.keep_in_cache |= speech.temp_files  # `delete_cache` would delete them, too
@@ -70,16 +71,19 @@ def build(answers: Answers, speakers: list[str], about: str, examples: list[Path
   return page.queue(max_size=QUEUE)
 
 
-class _Recording(gr.Audio):
-  """A recording, which the server never fetches from an address that a client names."""
+def _refuse_addresses(component: gr.components.Component) -> None:
+  """Never lets the server fetch a file from an address that a client names.
 
-  def get_block_name(self) -> str:
-    return "audio"  # as the browser knows it
+  It is not a subclass, for which Gradio would write a `.pyi` file beside this one.
+  """
+  take = component.async_move_resource_to_block_cache
 
-  async def async_move_resource_to_block_cache(self, url_or_file_path: Any) -> Any:
-    if str(url_or_file_path).lower().startswith(("http:", "https:")):
+  async def take_uploads(path: Any) -> Any:
+    if str(path).lower().startswith(("http:", "https:")):
       raise gr.Error("Upload the recording; the server fetches none.")
-    return await super().async_move_resource_to_block_cache(url_or_file_path)
+    return await take(path)
+
+  vars(component)["async_move_resource_to_block_cache"] = take_uploads
 
 
 def launch(page: gr.Blocks, host: str, port: int) -> None:
