@@ -44,9 +44,10 @@ MISTAKES = [
   (["--config=nothing"], "cannot be loaded"),
   (["--config", "nothing"], "cannot be loaded"),
   (["--config"], "--config"),
-  (["--mode=fly"], "train|sample|video|evaluate|figures|ablate|import|export"),
+  (["--mode=fly"], "train|sample|video|demo|evaluate|figures|ablate|import|export"),
   (["--no_such_flag=1"], "Unknown command line flag"),
-  (["--mode=sample"], "--workdir is missing"),
+  (["--mode=demo", "--port=0"], "--port=0"),
+  (["--mode=demo", "--workdir=/nowhere"], "No such file"),
   (["--mode=sample", "--workdir=W"], "--speech is missing"),
   (["--mode=sample", "--workdir=/nowhere", "--speech=TONE"], "No such file"),
   (["--mode=sample", "--workdir=EMPTY", "--speech=TONE"], "name the workdir of a run"),
@@ -165,14 +166,14 @@ def trains(monkeypatch):
 def test_a_config_that_ships_goes_by_its_name(trains, monkeypatch, tmp_path):
   monkeypatch.chdir(tmp_path)
   conftest.main("--config=demo", "--config.num_steps=7")
-  ((config, workdir, steps),) = trains
+  ((config, workdir, steps, init),) = trains
   assert (config.image_size, config.num_steps) == (64, 7)
   assert workdir == Path("runs/demo")
-  assert steps == 0
+  assert (steps, init) == (0, None)
   (tmp_path / "paper").mkdir()  # of that name, but not a config
   for typed in ["--config", "paper"], ["-config", str(conftest.ROOT / "configs" / "paper.py")]:
     conftest.main(*typed, "--config.num_steps=8")
-    config, workdir, _ = trains.pop()
+    config, workdir, *_ = trains.pop()
     assert (config.batch_size, config.num_steps) == (64, 8)
     assert workdir == Path("runs/paper")
   (tmp_path / "demo").write_text("a file of that name comes first")
@@ -181,10 +182,10 @@ def test_a_config_that_ships_goes_by_its_name(trains, monkeypatch, tmp_path):
 
 def test_a_config_of_ones_own_names_its_workdir(trains, tmp_path):
   lines = "def get_config():", "  return base.get_config()"
-  conftest.main(_write_config(tmp_path / "mine.py", *lines), "--profile=3")
-  ((config, workdir, steps),) = trains
+  conftest.main(_write_config(tmp_path / "mine.py", *lines), "--profile=3", "--init=RUN")
+  ((config, workdir, steps, init),) = trains
   assert config.to_json() == base.get_config().to_json()
-  assert (workdir, steps) == (Path("runs/mine"), 3)
+  assert (workdir, steps, init) == (Path("runs/mine"), 3, Path("RUN"))
 
 
 def test_a_tilde_is_the_home_directory(trains, monkeypatch, tmp_path):
@@ -199,6 +200,13 @@ def test_a_tilde_is_the_home_directory(trains, monkeypatch, tmp_path):
   workdir, speech, draws, seed, out = calls[0]
   assert (workdir, speech, out) == tuple(tmp_path / name for name in ("a", "b.wav", "c"))
   assert (draws, seed) == (1, 0)
+
+
+def test_without_a_workdir_it_samples_from_the_weights_that_ship(monkeypatch):
+  calls = []
+  monkeypatch.setattr(sample, "sample", lambda *args: calls.append(args))
+  conftest.main("--mode=sample", "--speech=b.wav")
+  assert calls[0][0].resolve() == conftest.ROOT / "pretrained" / "ten_speakers_64px"
 
 
 def test_without_a_home_directory_everything_works(trains, monkeypatch, tmp_path):

@@ -182,8 +182,32 @@ def test_load_without_a_run_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     with pytest.raises(UserError, match="name the workdir of a run"):
       wav2pix_jax.load(workdir)
-  with pytest.raises(UserError, match="name a run"):
-    wav2pix_jax.load()
+
+
+@pytest.mark.slow
+def test_the_weights_that_ship_know_who_speaks():
+  """What each says in the examples, nobody has trained on."""
+  sampler = wav2pix_jax.load()
+  examples = conftest.ROOT / "pretrained" / "ten_speakers_64px" / "examples"
+  assert len(sampler.speakers) == 10
+  for speaker in sampler.speakers:
+    speech = audio.read(examples / f"{speaker}.wav")
+    faces = sampler.draw(speech, 16_000, num_draws=2)
+    assert faces.shape == (3, 2, 64, 64, 3)
+    named = sampler.name(speech, 16_000).argmax(1)
+    assert [sampler.speakers[label] for label in named] == [speaker] * 3
+    assert sampler.doubts(speech, 16_000) == ["", "", ""]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ("sound", "doubt"),
+  [("silence", "nearly silent"), ("noise", "a steady noise or tone"), ("both", "nearly silent")],
+)
+def test_what_is_no_speech_is_in_doubt(sound, doubt):
+  noise = (3_000 * np.random.default_rng(0).standard_normal(16_000)).astype(np.int16)
+  speech = {"silence": noise * 0, "noise": noise, "both": np.stack([noise, -noise], 1)}[sound]
+  assert wav2pix_jax.load().doubts(speech, 16_000) == [doubt]
 
 
 def test_a_film_has_a_face_for_each_frame_from_the_speech_around_it(sampler):
