@@ -10,6 +10,7 @@ import wav2pix_jax
 from wav2pix_jax import models
 from wav2pix_jax.common import audio
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.metrics.evaluation_set import tells_unknown_voices
 from wav2pix_jax.sampler import Sampler, cross_fade, sampling_keys
 from wav2pix_jax.train_state import create_state
 
@@ -262,3 +263,14 @@ def test_a_lasting_change_of_the_speaker_is_kept():
   named = np.repeat([0, 1], 20)
   embeddings = RNG.standard_normal((40, 4)).astype(np.float32)
   assert np.array_equal(cross_fade(embeddings, _one_hot(named), 9), embeddings)
+
+
+@pytest.mark.slow
+def test_noise_is_told_from_known_voices():
+  sampler = wav2pix_jax.load()
+  examples = (conftest.ROOT / "pretrained" / "ten_speakers_64px" / "examples").glob("*.wav")
+  known = np.stack([audio.read(path)[:16_000] for path in examples])
+  noise = (3_000 * np.random.default_rng(0).standard_normal((20, 16_000))).astype(np.int16)
+  assert tells_unknown_voices(sampler, known, noise) > 0.9
+  assert tells_unknown_voices(sampler, noise, known) < 0.1
+  assert tells_unknown_voices(sampler, known, known) == 0.5

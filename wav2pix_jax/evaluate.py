@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,16 @@ def evaluate(
   run = checkpoint.load(workdir)
   of = evaluation_set.choose(workdir, run.config, split, added)
   faces = evaluation_set.sample(run.sampler, of, draws)
-  write_results(workdir, of, run.step, faces, out, vgg)
+  voices: dict[str, float] = {}
+  if split == schema.UNSEEN:
+    known = evaluation_set.choose(workdir, run.config, schema.TEST)
+    auroc = evaluation_set.tells_unknown_voices(run.sampler, known.windows, of.windows)
+    voices["unknown_voices_auroc"] = auroc
+  write_results(workdir, of, run.step, faces, out, vgg, voices)
+  if voices:
+    print(
+      f"Unknown voices are told from those of {schema.TEST} speech with an AUROC of {auroc:.2f}."
+    )
 
 
 def measure(
@@ -118,19 +128,25 @@ def measure(
 
 
 def write_results(
-  workdir: Path, of: EvaluationSet, step: int, draws: np.ndarray, out: Path, vgg: Path | None = None
+  workdir: Path,
+  of: EvaluationSet,
+  step: int,
+  draws: np.ndarray,
+  out: Path,
+  vgg: Path | None = None,
+  more: Mapping[str, float] | None = None,
 ) -> None:
   """Measures faces as `measure`, prints a table, and writes `metrics.json` and `report.html`.
 
   Both files are written into `out`, with a part for each split and noise, and keep the parts of
   earlier evaluations. `step` is that of the checkpoint of the run in `workdir`, from which the
-  draws, uint8 [draws, N, S, S, 3], were sampled.
+  draws, uint8 [draws, N, S, S, 3], were sampled. `more` figures go into `metrics.json`, too.
 
   Raises:
     UserError: As `measure`, or the files cannot be written.
   """
   results, missing = measure(of, draws, vgg)
-  counts = {"step": step, "chunks": len(of.chosen), "draws": len(draws)}
+  counts = {"step": step, "chunks": len(of.chosen), "draws": len(draws), **(more or {})}
   missing = {name: missing[name] for name in metrics.TITLES if name in missing}
   part = counts | {"rows": _by_name(results, of.names), "missing": missing}
   parts = _read(out / METRICS) | {of.title: part}
