@@ -98,6 +98,8 @@ def launch(page: gr.Blocks, host: str, port: int) -> None:
       server_port=port,
       max_file_size=UPLOAD,
       show_error=True,
+      quiet=True,  # it would advise to change its code
+      prevent_thread_lock=True,
       ssr_mode=False,
       footer_links=[],
       css=(HERE / "page.css").read_text(),
@@ -109,6 +111,8 @@ def launch(page: gr.Blocks, host: str, port: int) -> None:
       f"--host={host} --port={port} cannot be used ({error}); name another port, or unset "
       "HTTP_PROXY."
     ) from error
+  print(f"The page is at {page.local_url}; Ctrl-C ends it.", flush=True)
+  page.block_thread()
 
 
 def _in_sentences(answer: Callable[..., Any]) -> Callable[..., Any]:
