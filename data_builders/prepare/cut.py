@@ -9,7 +9,7 @@ from typing import Any
 
 from data_builders.prepare import faces, manifest, media, scores
 from data_builders.prepare.videos import Video
-from wav2pix_jax.common import audio, images
+from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.files import atomically, write_whole
 
 DONE = "video.json"
@@ -89,7 +89,7 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[VideoReport, l
       if face:
         several += face.others > 0
         time = float(pts * contents.tick)
-        clips.append(_write(video, folder, time, picture, face, contents.speech, settings))
+        clips.append(_write(video, folder, time, picture, face, contents, settings))
     if looked_at < len(chosen):
       problems.append(f"{len(chosen) - looked_at} pictures cannot be decoded")
     if not chosen:
@@ -115,7 +115,7 @@ def wanted(contents: media.Contents, rate: float) -> set[int]:
   for pts in contents.shown:
     tick = math.floor(pts * ticks + 1e-6)  # timestamps are rounded
     if tick >= following:
-      if contents.speech.around(float(pts * contents.tick)) is not None:
+      if contents.speech_around(float(pts * contents.tick), schema.CLIP_SAMPLES) is not None:
         chosen.add(pts)
       following = tick + 1
   return chosen
@@ -127,13 +127,13 @@ def _write(
   time: float,
   picture: media.Picture,
   face: faces.Face,
-  speech: media.Speech,
+  contents: media.Contents,
   settings: Settings,
 ) -> manifest.Clip:
   name = f"{round(time * 1000):08d}"
   where = f"{manifest.MEDIA}/{video.name}/{name}"
   pixels = picture.rgb()
-  cropped, heard = face.cut(pixels), speech.around(time)
+  cropped, heard = face.cut(pixels), contents.speech_around(time, schema.CLIP_SAMPLES)
   assert heard is not None
   (folder / f"{name}.jpg").write_bytes(images.encode_jpeg(cropped))
   if settings.frames:

@@ -1,30 +1,22 @@
 """Reads a video file's pictures and speech on one clock, the presentation timestamps.
 
-Frames are never counted. Variable frame rates, speech that starts late, edit lists, gaps and
-rounding are all reflected in the timestamps. FFmpeg applies edit lists and drops encoder padding.
+Frames are never counted: variable frame rates, edit lists and rounding are all reflected in the
+timestamps. `wav2pix_jax/common/sound.py` decodes the speech.
 """
 
 import dataclasses
-import math
 from collections.abc import Collection, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import cv2
 import numpy as np
 from av.stream import Disposition
 
-from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common import audio, schema, sound
 
-# Containers round timestamps, Matroska to a millisecond. A larger difference is a gap or a jump.
-ROUNDING = 0.005  # seconds
-SLACK = schema.SAMPLE_RATE // 1000  # number of samples by which a resampler may end early
-# Longest gap or drift over which speech counts as continuous. A gap is filled with zeros.
-SHORT = 0.05  # seconds
-CONFIRMED = 2.0  # seconds for which timestamps keep a short jump that is one
-FRAMES = 3  # for which they keep a longer one
+BACK = 1.0  # seconds by which the clock of pictures may go back
 MISSING = 1.0  # a file that is shorter than its header says by more seconds was cut off
 # In other codecs, a picture that FFmpeg regards as unreferenced may still be needed.
 SKIPPABLE = {"h264"}
@@ -35,37 +27,31 @@ class UnusableError(Exception):
 
 
 @dataclasses.dataclass(frozen=True)
-class Speech:
-  """16 kHz mono speech on the file's clock."""
-
-  start: float  # presentation time of `samples[0]`, seconds
-  samples: np.ndarray  # int16 [T], 0 in gaps
-  runs: list[tuple[int, int]]  # ranges [from, to) of samples without a gap
-
-  def around(self, time: float) -> np.ndarray | None:
-    """Returns the 4 s centred on `time` (seconds): int16 [schema.CLIP_SAMPLES].
-
-    Returns `None` if more than a millisecond of it is missing. It is exact to half a sample.
-    """
-    first = round((time - self.start) * schema.SAMPLE_RATE) - schema.CLIP_SAMPLES // 2
-    last = first + schema.CLIP_SAMPLES
-    whole = any(a - SLACK <= first and last <= b + SLACK for a, b in self.runs)
-    return audio.cut(self.samples, first, schema.CLIP_SAMPLES) if whole else None
-
-
-@dataclasses.dataclass(frozen=True)
 class Contents:
   """The contents of a file, except the pictures themselves."""
 
-  speech: Speech  # of the best audio stream
+  speech: sound.Sound  # of the best audio stream
   # Presentation timestamps of the pictures of the best video stream, sorted, in ticks.
   shown: list[int]
   tick: Fraction  # length of a tick, seconds
   notes: list[str]  # problems of the file that do not prevent its use
 
+  def speech_around(self, time: float, length: int) -> np.ndarray | None:
+    """Returns the speech centred on `time` (seconds): int16 [length], exact to half a sample.
+
+    Returns `None` if more than a millisecond of it is missing.
+    """
+    first = round((time - self.speech.start) * schema.SAMPLE_RATE) - length // 2
+    last, slack = first + length, schema.SAMPLE_RATE // 1000  # a resampler may end early
+    whole = any(a - slack <= first and last <= b + slack for a, b in self.speech.runs)
+    return audio.cut(self.speech.samples, first, length) if whole else None
+
 
 def read(path: Path) -> Contents:
   """Reads a file once and decodes its speech, which takes 115 MB of memory per hour.
+
+  Where a file's clock starts again, as in files that were joined, the rest is left out, since its
+  pictures and its speech could not be told from those before.
 
   Raises:
     UnusableError: The file is not a video, or has no sound, pictures or timestamps.
@@ -74,26 +60,24 @@ def read(path: Path) -> Contents:
     if not path.stat().st_size:
       raise UnusableError("empty file")
     with av.open(str(path), metadata_errors="ignore") as container:
-      picture, sound = _streams(container)
-      pieces = _Pieces()
-      shown, broken = [], 0
-      for packet in _packets(container, picture, sound):
-        if packet.stream is picture:
-          if packet.pts is not None and not packet.is_discard:
-            shown.append(packet.pts)
-          continue
-        try:
-          for frame in packet.decode():
-            pieces.add(cast(av.AudioFrame, frame))
-        except av.FFmpegError:
-          broken += 1
-      pieces.end_piece()
-      if not shown or picture.time_base is None:
+      picture, heard = _streams(container)
+      decoder, shown = sound.Decoder(), _Shown(picture.time_base)
+      for packet in sound.packets(container, picture, heard):
+        if packet.stream is heard:
+          decoder.decode(packet)
+        else:
+          shown.add(packet)
+      speech = decoder.finish()
+      if not len(speech.samples):
+        raise UnusableError("no sound that can be decoded")
+      if not shown.times or picture.time_base is None:
         raise UnusableError("no pictures with timestamps")
-      speech = pieces.joined()
-      heard = speech.start + len(speech.samples) / schema.SAMPLE_RATE
-      notes = _notes(container, max(heard, float(max(shown) * picture.time_base)), broken)
-      return Contents(speech, sorted(set(shown)), picture.time_base, notes)
+      restarted = shown.restarted or speech.restart is not None
+      speech = _before_restart(speech)
+      seconds = len(speech.samples) / schema.SAMPLE_RATE
+      end = max(speech.start + seconds, float(max(shown.times) * picture.time_base))
+      notes = _notes(container, end, decoder.broken, restarted)
+      return Contents(speech, sorted(shown.times), picture.time_base, notes)
   except (av.FFmpegError, OSError, ValueError) as error:
     raise UnusableError(f"not a video that FFmpeg can read ({_reason(error)})") from error
 
@@ -116,7 +100,7 @@ def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Pictur
       with av.open(str(path), metadata_errors="ignore") as container:
         picture, _ = _streams(container)
         skip = skip and picture.codec_context.name in SKIPPABLE
-        for packet in _packets(container, picture):
+        for packet in sound.packets(container, picture):
           if skip:
             needed = packet.pts is None or packet.pts in left
             picture.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
@@ -154,116 +138,42 @@ class Picture:
     return np.ascontiguousarray(np.rot90(pixels, self._frame.rotation // 90))
 
 
-class _Pieces:
-  """Joins decoded audio frames into speech, each at its time.
+class _Shown:
+  """Collects the timestamps of pictures up to where the clock starts again, if it does.
 
-  Frames of a piece follow one another without a gap. Their timestamps are rounded, and those of
-  Vorbis wander by half a block, 10 ms, wherever the size of the blocks changes. So a new piece
-  starts only where a jump is kept: for `CONFIRMED` seconds, or where it is longer than `SHORT`, for
-  `FRAMES` frames.
+  Attributes:
+    times: Presentation timestamps, in ticks.
+    restarted: Whether pictures after the last of them are on another clock.
   """
 
-  def __init__(self) -> None:
-    self._placed: list[tuple[float, np.ndarray]] = []
-    self._samples: list[np.ndarray] = []
-    self._late: list[float] = []  # time of each frame minus the time by counting samples
-    self._counted = 0.0  # seconds
-    self._form: tuple | None = None
-    self._jumped: list[tuple[av.AudioFrame, float]] = []  # frames after a jump, and how late
+  def __init__(self, tick: Fraction | None):
+    self.times: set[int] = set()
+    self.restarted = False
+    self._tick = tick or Fraction(1)
+    self._last: int | None = None
+    self._jumped = 0
 
-  def add(self, frame: av.AudioFrame) -> None:
-    """Adds the next frame; one without a timestamp follows the one before."""
-    form = (frame.format.name, frame.layout.name, frame.sample_rate)
-    if form != self._form:
-      self.end_piece()
-      if frame.time is not None:
-        self._begin(frame, frame.time, form)
+  def add(self, packet: av.Packet) -> None:
+    """Adds the next packet; without a timestamp it is left out."""
+    at = packet.pts if packet.dts is None else packet.dts
+    if at is None or self.restarted:
       return
-    waiting = sum(_seconds(one) for one, _ in self._jumped)
-    late = None if frame.time is None else frame.time - self._counted - waiting
-    if late is None and self._jumped:
-      late = self._jumped[-1][1]
-    if late is None or abs(late - self._late[0]) <= ROUNDING:
-      self._join()
-      self._take(frame, late)
+    jump = 0 if self._last is None else float((at - self._last) * self._tick)
+    if not -BACK <= jump <= sound.LONGEST_GAP:
+      self._jumped += 1
+      self.restarted = self._jumped >= sound.FRAMES
       return
-    if self._jumped and abs(late - self._jumped[0][1]) > ROUNDING:
-      self._join()  # it was not kept
-    self._jumped.append((frame, late))
-    if self._is_kept(CONFIRMED):
-      self._end_before_jump()
-
-  def end_piece(self) -> None:
-    """Ends the piece, as at the end of the file."""
-    if self._is_kept(math.inf):
-      self._end_before_jump()
-    self._join()
-    self._end()
-
-  def _is_kept(self, seconds: float) -> bool:
-    """Whether enough frames have kept the jump, where `seconds` are enough for a short one."""
-    if not self._jumped:
-      return False
-    far = abs(self._jumped[0][1] - self._late[0]) > SHORT
-    kept = sum(_seconds(frame) for frame, _ in self._jumped)
-    return (far and len(self._jumped) >= FRAMES) or kept >= seconds
-
-  def _end_before_jump(self) -> None:
-    (first, late), *rest = self._jumped
-    time, form, self._jumped = late + self._counted, self._form, []
-    self._end()
-    self._begin(first, time, form)
-    for frame, _ in rest:
-      self.add(frame)
-
-  def _begin(self, frame: av.AudioFrame, time: float, form: tuple | None) -> None:
-    self._form = form
-    self._resampler = av.AudioResampler("s16", "mono", schema.SAMPLE_RATE)
-    self._take(frame, time)
-
-  def _join(self) -> None:
-    """Takes the frames after a jump that was none."""
-    for frame, late in self._jumped:
-      self._take(frame, late)
-    self._jumped = []
-
-  def _take(self, frame: av.AudioFrame, late: float | None) -> None:
-    if late is not None:
-      self._late.append(late)
-    self._counted += _seconds(frame)
-    frame.pts = None
-    self._samples += [out.to_ndarray()[0] for out in self._resampler.resample(frame)]
-
-  def _end(self) -> None:
-    if self._form is not None:
-      self._samples += [out.to_ndarray()[0] for out in self._resampler.resample(None)]
-      near = [late for late in self._late if abs(late - self._late[0]) <= ROUNDING]
-      self._placed.append((float(np.median(near)), np.concatenate(self._samples)))
-    self._samples, self._late, self._counted, self._form = [], [], 0.0, None
-
-  def joined(self) -> Speech:
-    """Returns the speech, or raises UnusableError if there is none."""
-    if not self._placed:
-      raise UnusableError("no sound that can be decoded")
-    start = min(time for time, _ in self._placed)
-    spans = []
-    for time, samples in self._placed:
-      first = round((time - start) * schema.SAMPLE_RATE)
-      spans.append((first, first + len(samples)))
-    speech = np.zeros(max(last for _, last in spans), np.int16)
-    for (first, last), (_, samples) in zip(spans, self._placed, strict=True):
-      speech[first:last] = samples
-    runs: list[tuple[int, int]] = []
-    for first, last in sorted(spans):
-      if runs and first - runs[-1][1] <= SHORT * schema.SAMPLE_RATE:
-        runs[-1] = runs[-1][0], max(runs[-1][1], last)
-      else:
-        runs.append((first, last))
-    return Speech(start, speech, runs)
+    self._last, self._jumped = at, 0
+    if packet.pts is not None and not packet.is_discard:
+      self.times.add(packet.pts)
 
 
-def _seconds(frame: av.AudioFrame) -> float:
-  return frame.samples / frame.sample_rate
+def _before_restart(heard: sound.Sound) -> sound.Sound:
+  """Returns the sound that is on the first clock."""
+  if heard.restart is None:
+    return heard
+  runs = [(a, min(b, heard.restart)) for a, b in heard.runs if a < heard.restart]
+  return dataclasses.replace(heard, samples=heard.samples[: heard.restart], runs=runs)
 
 
 def _streams(container: av.container.InputContainer) -> tuple[av.VideoStream, av.AudioStream]:
@@ -277,20 +187,14 @@ def _streams(container: av.container.InputContainer) -> tuple[av.VideoStream, av
   return picture, sound
 
 
-def _packets(
-  container: av.container.InputContainer, *streams: av.stream.Stream
-) -> Iterator[av.Packet]:
-  """Yields packets up to the end of what can be read, and those that flush the decoders."""
-  try:
-    yield from container.demux(*streams)
-  except av.FFmpegError:
-    return
-
-
-def _notes(container: av.container.InputContainer, length: float, broken: int) -> list[str]:
+def _notes(
+  container: av.container.InputContainer, length: float, broken: int, restarted: bool
+) -> list[str]:
   notes = []
-  promised = (container.duration or 0) / av.time_base + (container.start_time or 0) / av.time_base
-  if promised > length + MISSING:
+  promised = ((container.duration or 0) + (container.start_time or 0)) / av.time_base
+  if restarted:
+    notes.append(f"its clock starts again after {length:.1f} s; the rest is left out")
+  elif promised > length + MISSING:
     notes.append(f"cut off: {length:.1f} s of {promised:.1f} s can be read")
   if broken:
     notes.append(f"{broken} broken pieces of sound")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import filecmp
+import functools
 import json
 import math
 import os
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import films
 import numpy as np
@@ -18,7 +20,7 @@ from conftest import ROOT
 
 from data_builders.prepare import cut, cut_all, manifest, media, videos
 from data_builders.prepare.__main__ import main
-from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common import audio, schema, sound
 
 pytestmark = pytest.mark.slow
 
@@ -119,13 +121,35 @@ def test_skipping_pictures_changes_none(tmp_path, monkeypatch):
 
 
 def test_a_gap_in_the_speech_leaves_out_the_clips_around_it(tmp_path):
-  speech = media.Speech(1.0, np.arange(160_000, dtype=np.int16), [(0, 64_000), (80_000, 160_000)])
-  assert speech.around(2.99) is None
-  assert np.array_equal(speech.around(3.0), speech.samples[:64_000])
-  assert speech.around(3.01) is None
-  assert speech.around(7.99) is None
-  assert np.array_equal(speech.around(8.0), speech.samples[80_000:144_000])
-  assert speech.around(9.01) is None
+  runs = [(0, 64_000), (80_000, 160_000)]
+  speech = sound.Sound(1.0, np.arange(160_000, dtype=np.int16), runs, None)
+  contents = media.Contents(speech, [], Fraction(1), [])
+  around = functools.partial(contents.speech_around, length=64_000)
+  assert around(2.99) is None
+  assert np.array_equal(around(3.0), speech.samples[:64_000])
+  assert around(3.01) is None
+  assert around(7.99) is None
+  assert np.array_equal(around(8.0), speech.samples[80_000:144_000])
+  assert around(9.01) is None
+
+
+def test_of_joined_files_the_first_is_used(tmp_path):
+  """`cat a.ts b.ts`: the second's pictures and speech have the timestamps of the first's."""
+  path = tmp_path / "raw" / "ana" / "film.ts"
+  shown, said = films.make(path, seconds=8, form="mpegts")
+  _cut(tmp_path / "raw", tmp_path / "first")
+  films.make(tmp_path / "other.ts", seconds=12, who=1, form="mpegts")
+  with path.open("ab") as file:
+    file.write((tmp_path / "other.ts").read_bytes())
+  (report,) = _cut(tmp_path / "raw", tmp_path / "out")
+  assert "its clock starts again" in report.problem
+  first, both = films.manifest(tmp_path / "first"), films.manifest(tmp_path / "out")
+  assert 3 <= len(both) <= len(first)
+  for clip in both:
+    assert clip in first
+    for file in ("face", "speech"):
+      read = (tmp_path / out / clip[file] for out in ("first", "out"))
+      assert next(read).read_bytes() == next(read).read_bytes()
 
 
 ODD = '--- "Zoë\'s" film; rm -rf $HOME #1'

@@ -2,18 +2,17 @@
 
 import dataclasses
 import io
-import itertools
 import sys
 import time
 import wave
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 
-from wav2pix_jax.common import schema
+from wav2pix_jax.common import schema, sound
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import writing
 
@@ -36,10 +35,11 @@ class Limits:
 
 
 def read(path: str | Path, limits: Limits | None = None) -> np.ndarray:
-  """Reads a file's first audio stream as speech: int16 [T], 16 kHz, mono (channels averaged).
+  """Reads a file's best audio stream as speech: int16 [T], 16 kHz, mono (channels averaged).
 
   Reads any container, codec, rate and number of channels that FFmpeg reads (through PyAV), also
-  where these change within a file. Broken parts are left out, which is said on standard error.
+  where these change within a file. It starts with the first sample; gaps of up to ten minutes are
+  zeros. Broken parts are left out, which is said on standard error.
 
   Args:
     path: The file.
@@ -51,46 +51,27 @@ def read(path: str | Path, limits: Limits | None = None) -> np.ndarray:
   """
   if not Path(path).is_file():
     raise UserError(f"{path}: no such file; name a recording that FFmpeg can read.")
+  decoder = sound.Decoder()
   try:
     with _opened(path, limits) as container:
-      if not container.streams.audio:
+      stream = container.streams.best("audio")
+      if stream is None:
         raise UserError(f"{path}: contains no sound; name a recording with an audio stream.")
-      sound = _Sound(container)
-      frames = iter(sound)
-      speech = _resample(_within(frames, path, limits) if limits else frames)
+      began = time.monotonic()
+      for packet in sound.packets(container, stream):
+        decoder.decode(packet)
+        if limits:
+          _check(path, decoder.seconds, time.monotonic() - began, limits)
+      speech = decoder.finish().samples
   except (av.FFmpegError, ValueError) as error:
     reason = getattr(error, "strerror", None) or str(error)
     raise UserError(f"{path}: not a sound file that FFmpeg can read ({reason}).") from error
   if not len(speech):
-    what = "nothing that can be decoded" if sound.broken else "no samples"
+    what = "nothing that can be decoded" if decoder.broken else "no samples"
     raise UserError(f"{path}: contains {what}; name another recording.")
-  if sound.broken:
-    print(f"warning: {path}: {sound.broken} broken parts are left out.", file=sys.stderr)
+  if decoder.broken:
+    print(f"warning: {path}: {decoder.broken} broken parts are left out.", file=sys.stderr)
   return speech
-
-
-class _Sound:
-  """The decoded frames of a file's first audio stream.
-
-  Attributes:
-    broken: The number of parts that could not be decoded, so far.
-  """
-
-  def __init__(self, container: Any):
-    self._packets = container.demux(audio=0)
-    self.broken = 0
-
-  def __iter__(self) -> Iterator[Any]:
-    while True:
-      try:
-        packet = next(self._packets, None)
-        if packet is None:
-          return
-        yield from packet.decode()
-      except av.error.ExitError:  # the patience of `Limits` is over
-        raise
-      except av.FFmpegError:
-        self.broken += 1
 
 
 def _opened(path: str | Path, limits: Limits | None) -> Any:
@@ -102,18 +83,14 @@ def _opened(path: str | Path, limits: Limits | None) -> Any:
   return av.open(str(path), metadata_errors="ignore", **careful)
 
 
-def _within(frames: Iterable[Any], path: str | Path, limits: Limits) -> Iterator[Any]:
-  """Yields decoded frames as long as they are within the limits of `read`."""
-  began, seconds = time.monotonic(), 0.0
-  for frame in frames:
-    seconds += frame.samples / frame.sample_rate
-    if seconds > limits.seconds:
-      raise UserError(f"{path}: longer than {limits.seconds:g} seconds; name a shorter recording.")
-    if time.monotonic() - began > limits.patience:
-      raise UserError(
-        f"{path}: not decoded after {limits.patience:g} seconds; name another recording."
-      )
-    yield frame
+def _check(path: str | Path, seconds: float, taken: float, limits: Limits) -> None:
+  """Raises UserError where a recording, or decoding it, takes longer than allowed (seconds)."""
+  if seconds > limits.seconds:
+    raise UserError(f"{path}: longer than {limits.seconds:g} seconds; name a shorter recording.")
+  if taken > limits.patience:
+    raise UserError(
+      f"{path}: not decoded after {limits.patience:g} seconds; name another recording."
+    )
 
 
 def read_all(speech: Path) -> tuple[dict[str, tuple[Path, np.ndarray]], list[str]]:
@@ -176,21 +153,9 @@ def from_array(speech: np.ndarray, sample_rate: int) -> np.ndarray:
     return mono
   frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="s16", layout="mono")
   frame.sample_rate = sample_rate
-  return _resample([frame])
-
-
-def _resample(frames: Iterable[Any]) -> np.ndarray:
-  """Converts decoded frames, each in a form of its own, to int16 [T], 16 kHz, mono."""
-  samples = [np.zeros(0, np.int16)]
-  for _, alike in itertools.groupby(
-    frames, lambda x: (x.format.name, x.layout.name, x.sample_rate)
-  ):
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=schema.SAMPLE_RATE)
-    for frame in itertools.chain(alike, [None]):  # None: what the resampler still holds
-      if frame:
-        frame.pts = None  # frames follow one another, also where some are missing
-      samples += [out.to_ndarray()[0] for out in resampler.resample(frame)]
-  return np.concatenate(samples)
+  decoder = sound.Decoder()
+  decoder.add(frame)
+  return decoder.finish().samples
 
 
 def wav(speech: np.ndarray) -> bytes:

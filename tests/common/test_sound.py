@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from data_builders.prepare.media import _Pieces
+from wav2pix_jax.common import sound
 
 RATE, LENGTH = 16_000, 320  # samples per second, and of a frame: 20 ms
 SOUND = (8_000 * np.random.default_rng(0).standard_normal(300 * LENGTH)).astype(np.int16)
@@ -14,15 +14,14 @@ SOUND = (8_000 * np.random.default_rng(0).standard_normal(300 * LENGTH)).astype(
 
 def _speech(times):
   """Speech of frames of `SOUND` with these timestamps in seconds; None for none."""
-  pieces = _Pieces()
+  decoder = sound.Decoder()
   for number, time in enumerate(times):
     samples = SOUND[number * LENGTH : (number + 1) * LENGTH]
     frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
     frame.sample_rate, frame.time_base = RATE, Fraction(1, 1_000)
     frame.pts = None if time is None else round(1_000 * time)
-    pieces.add(frame)
-  pieces.end_piece()
-  return pieces.joined()
+    decoder.add(frame)
+  return decoder.finish()
 
 
 def _regular(count=300):
@@ -59,3 +58,40 @@ def test_a_single_wrong_timestamp_is_none():
 def test_frames_without_a_timestamp_follow_the_one_before():
   times = [time if number % 5 == 0 else None for number, time in enumerate(_regular())]
   np.testing.assert_array_equal(_speech(times).samples, SOUND)
+
+
+@pytest.mark.parametrize("jump", [-1.5, -100.0, 700.0])
+def test_sound_on_another_clock_follows_and_is_told_apart(jump):
+  times = _regular()
+  times[100:] += jump
+  heard = _speech(times)
+  np.testing.assert_array_equal(heard.samples, SOUND)
+  assert heard.restart == 100 * LENGTH
+
+
+def test_a_pause_of_minutes_is_kept():
+  times = _regular()
+  times[100:] += 300
+  heard = _speech(times)
+  assert heard.restart is None
+  np.testing.assert_array_equal(heard.samples[-200 * LENGTH :], SOUND[100 * LENGTH :])
+  assert len(heard.samples) == len(SOUND) + 300 * RATE
+  assert len(heard.runs) == 2
+
+
+def test_first_frames_without_a_timestamp_end_where_the_next_begins():
+  times = [None] * 10 + list(_regular()[10:] + 5)
+  heard = _speech(times)
+  np.testing.assert_array_equal(heard.samples, SOUND)
+  assert heard.start == pytest.approx(5)
+  assert len(heard.runs) == 1
+
+
+def test_sound_without_timestamps_starts_at_zero():
+  heard = _speech([None] * 300)
+  np.testing.assert_array_equal(heard.samples, SOUND)
+  assert heard.start == 0
+
+
+def test_no_frames_are_no_samples():
+  assert not len(sound.Decoder().finish().samples)
