@@ -75,7 +75,7 @@ def one_by_one(work: cut_all.Work, found: Sequence[videos.Video]) -> list[cut.Vi
 def _searched(video: videos.Video) -> set[int]:
   """Returns the timestamps of the pictures that `clips` searches."""
   contents = media.read(video.path)
-  return cut.wanted(contents, SETTINGS.rate)
+  return cut.wanted(contents, SETTINGS)
 
 
 def _decode_all_and_search(video: videos.Video, chosen: set[int]) -> None:

@@ -50,3 +50,27 @@ def assign(units: Mapping[str, Mapping[int, int]]) -> dict[int, str]:
         chosen[training[-1]] = split
     splits |= chosen
   return splits
+
+
+def by_time(moments: Sequence[tuple[str, float]], gap: float) -> dict[str, list[int]]:
+  """Splits the records of one unit by time: the last tenth is for test, the one before to validate.
+
+  Args:
+    moments: The file and the time of each record in it, seconds.
+    gap: Records that are nearer than this before a later split are left out, in seconds, so that
+      none shares speech with it.
+
+  Returns:
+    The indices of each split's records. With too few of them there is no test split, and then no
+    validation split.
+  """
+  earlier = sorted(range(len(moments)), key=lambda i: moments[i])
+  count = max(1, round(SHARES[schema.TEST] * len(moments)))
+  later: list[list[int]] = []
+  for _ in (schema.VALIDATION, schema.TEST):
+    part = earlier[-count:]
+    file, time = moments[part[0]]
+    apart = [i for i in earlier[:-count] if moments[i][0] != file or time - moments[i][1] >= gap]
+    if apart:
+      earlier, later = apart, [part, *later]
+  return dict(zip(SHARES, [earlier, *later], strict=False))

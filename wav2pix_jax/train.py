@@ -92,7 +92,9 @@ def train(
   step_on_devices = distributed.pmapped(feed.into(step_function))
   # As an array, since pmap of several processes copies keys to the host in every step.
   constants = distributed.replicate((jax.random.key_data(root_key), feed.resident))
-  snapshots = _snapshot_takers(config, networks, builder, speakers, records, held_out, split)
+  snapshot_takers = functools.cache(  # the first snapshot trains the identity classifier
+    lambda: _snapshot_takers(config, networks, builder, speakers, records, held_out, split)
+  )
 
   with contextlib.ExitStack() as stack:
 
@@ -137,7 +139,7 @@ def train(
         log.write(step)  # refuses NaN and Inf, so before any save
       figures = {}
       if last or step % config.eval_every == 0:
-        for name, take_snapshot in snapshots.items():
+        for name, take_snapshot in snapshot_takers().items():
           last_weights = state.generator.variables if state.ema else None
           snapshot = take_snapshot(state.sampling_variables, last_weights)
           figures |= snapshot.figures

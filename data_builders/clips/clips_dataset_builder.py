@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -60,7 +61,8 @@ def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
 def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tuple[int, Clip]]]]:
   """Returns the identities to learn, in the order of labels, and each split's (unit, clip) pairs.
 
-  Units are videos, numbered in order of their names. `splits.py` assigns them to splits.
+  Units are videos, numbered in order of their names. `splits.py` assigns them to splits. The clips
+  of an identity with a single video are split by time, see `splits.by_time`.
 
   Raises:
     UserError: The manifest cannot be read or has a clip twice, or unseen identities do not exist or
@@ -78,10 +80,18 @@ def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tupl
     if clip.identity in units:
       units[clip.identity][unit_of[clip.source]] += 1
   split_of = splits.assign(units)
+  single = {identity for identity, sizes in units.items() if len(sizes) == 1}
   found: dict[str, list[tuple[int, Clip]]] = collections.defaultdict(list)
   for clip in clips:
-    unit = unit_of[clip.source]
-    found[split_of.get(unit, schema.UNSEEN)].append((unit, clip))
+    if clip.identity not in single:
+      unit = unit_of[clip.source]
+      found[split_of.get(unit, schema.UNSEEN)].append((unit, clip))
+  for identity in sorted(single):
+    own = [clip for clip in clips if clip.identity == identity]
+    parts = splits.by_time([(clip.video, clip.time) for clip in own], schema.CLIP_SECONDS)
+    for split, part in parts.items():
+      unit = unit_of[own[0].source] + len(unit_of) * list(splits.SHARES).index(split)
+      found[split] += [(unit, own[i]) for i in part]
   order = (*splits.SHARES, schema.UNSEEN)
   return learned, {split: found[split] for split in order if split in found}
 
@@ -89,8 +99,11 @@ def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tupl
 class Builder(PairsBuilder):
   """Builds records from the files that `prepare clips` wrote, see `schema.py`."""
 
-  VERSION = tfds.core.Version("1.1.0")
-  RELEASE_NOTES = {"1.1.0": "Unseen identities have labels, after all others."}
+  VERSION = tfds.core.Version("1.2.0")
+  RELEASE_NOTES = {
+    "1.1.0": "Unseen identities have labels, after all others.",
+    "1.2.0": "Identities with a single video are split by time; speech of up to 4 s.",
+  }
 
   @classmethod
   def check(cls, dataset: Any, image_size: int | None) -> None:
@@ -119,6 +132,7 @@ class Builder(PairsBuilder):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager
     learned, by_split = clips_of_splits(self.builder_config)
+    _warn_of_single_videos(learned, by_split)
     self.info.features[schema.IDENTITY].names = [*learned, *self.builder_config.unseen]
     return {split: self._generate_examples(split, found) for split, found in by_split.items()}
 
@@ -135,8 +149,29 @@ class Builder(PairsBuilder):
           f"{folder / clip.face}: a face that cannot be read ({error.strerror})."
         ) from error
       speech = audio.read(folder / clip.speech)
-      if len(speech) != schema.CLIP_SAMPLES:
+      if len(speech) > schema.CLIP_SAMPLES:
         raise UserError(
-          f"{folder / clip.speech}: {len(speech):,} samples; expected {schema.CLIP_SAMPLES:,}."
+          f"{folder / clip.speech}: {len(speech):,} samples; expected at most "
+          f"{schema.CLIP_SAMPLES:,}."
         )
-      yield record(clip.id, face, speech, clip.identity, unit)
+      instant = len(speech) // 2
+      offset = schema.CLIP_SAMPLES // 2 - instant
+      yield record(clip.id, face, speech, clip.identity, unit, offset, instant)
+
+
+def _warn_of_single_videos(
+  learned: Sequence[str], by_split: dict[str, list[tuple[int, Clip]]]
+) -> None:
+  """Says whose splits share a video."""
+  sources: dict[str, set[str]] = collections.defaultdict(set)
+  for split in splits.SHARES:
+    for _, clip in by_split.get(split, ()):
+      sources[clip.identity].add(clip.source)
+  single = [identity for identity in learned if len(sources[identity]) == 1]
+  if single:
+    print(
+      f"warning: of {', '.join(single)} there is one video only, which is split by time, with gaps "
+      "of the length of a clip. Recording and clothes are the same in all splits, so figures "
+      "flatter; give each identity three videos.",
+      file=sys.stderr,
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from data_builders import command
 from data_builders.prepare import curate, cut, cut_all, download, on_beam
+from wav2pix_jax.common import schema
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def _download(flags: argparse.Namespace, _: list[str]) -> int:
 
 
 def _clips(flags: argparse.Namespace, beam_flags: list[str]) -> int:
-  settings = cut.Settings(flags.rate, flags.confidence, flags.frames)
+  settings = cut.Settings(flags.rate, flags.confidence, flags.frames, flags.speech_seconds)
   run: cut_all.Run = cut_all.run_here
   if flags.runner:
     run = on_beam.run_on([f"--runner={flags.runner}", *beam_flags], flags.out)
@@ -68,6 +69,18 @@ def _parser() -> argparse.ArgumentParser:
   add("--rate", type=rate, default=1.0, help="pictures searched per second (default 1)")
   confidence = command.checked(float, math.isfinite, "a number")
   add("--confidence", type=confidence, default=3.0, help="least confidence of a face (default 3)")
+  length = command.checked(
+    float,
+    lambda seconds: cut.SHORTEST <= seconds <= schema.CLIP_SECONDS,
+    f"a length of {cut.SHORTEST} to {schema.CLIP_SECONDS} seconds",
+  )
+  add(
+    "--speech_seconds",
+    type=length,
+    default=float(schema.CLIP_SECONDS),
+    help="speech around a face, which must be whole (default 4, as in the paper); at least the "
+    "window of the training, 1 by default",
+  )
   add("--frames", action="store_true", help="keep the whole pictures, too")
   add(
     "--runner",

@@ -13,6 +13,8 @@ from wav2pix_jax.common import audio, images, schema
 from wav2pix_jax.common.files import atomically, write_whole
 
 DONE = "video.json"
+VERSION = 2  # increase it with every change of the clips or their scores: videos are cut again
+SHORTEST = 0.3  # seconds of speech of a clip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,12 @@ class Settings:
   rate: float  # number of pictures per second that are searched for a face
   confidence: float  # least confidence of the face detector
   frames: bool  # whether the whole pictures are kept, too
+  speech_seconds: float = float(schema.CLIP_SECONDS)  # length of a clip's speech, s
+
+  @property
+  def samples(self) -> int:
+    """Length of a clip's speech in samples, an even number."""
+    return round(self.speech_seconds * schema.SAMPLE_RATE / 2) * 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +38,7 @@ class VideoReport:
 
   video: str  # path of the video below the folder of videos
   clips: int = 0
-  # Number of pictures that were searched for a face, with 4 s of speech around them.
+  # Number of pictures that were searched for a face, with enough speech around them.
   looked_at: int = 0
   several: int = 0  # number of pictures with more than one face
   seconds: float = 0.0  # time from the first picture to the last, s
@@ -49,7 +57,7 @@ def cut(video: Video, out: str, settings: Settings) -> VideoReport:
   if video.problem:
     return VideoReport(video.name, problem=video.problem)
   found = os.stat(video.path)
-  stamp = [found.st_size, found.st_mtime_ns, *dataclasses.astuple(settings)]
+  stamp = [VERSION, found.st_size, found.st_mtime_ns, *dataclasses.astuple(settings)]
   done = read_done(folder)
   if done and done["stamp"] == stamp:
     return VideoReport(**done["report"])
@@ -82,7 +90,7 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[VideoReport, l
     contents = media.read(video.path)
     problems += contents.notes
     seconds = float((contents.shown[-1] - contents.shown[0]) * contents.tick)
-    chosen = wanted(contents, settings.rate)
+    chosen = wanted(contents, settings)
     for pts, picture in media.pictures(video.path, chosen):
       looked_at += 1
       face = faces.find(picture.gray(), settings.confidence)
@@ -93,7 +101,9 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[VideoReport, l
     if looked_at < len(chosen):
       problems.append(f"{len(chosen) - looked_at} pictures cannot be decoded")
     if not chosen:
-      problems.append(f"no picture with 4 s of speech around it in {seconds:.1f} s")
+      problems.append(
+        f"no picture with {settings.speech_seconds:g} s of speech around it in {seconds:.1f} s"
+      )
     elif not clips:
       problems.append(f"no faces in {looked_at} pictures")
   except media.UnusableError as error:
@@ -104,18 +114,18 @@ def _cut(video: Video, folder: Path, settings: Settings) -> tuple[VideoReport, l
   return report, clips
 
 
-def wanted(contents: media.Contents, rate: float) -> set[int]:
+def wanted(contents: media.Contents, settings: Settings) -> set[int]:
   """Returns the presentation timestamps of the pictures to search for faces, in ticks.
 
-  They are the first pictures at or after each multiple of 1 / `rate` seconds that have complete
-  speech around them.
+  They are the first pictures at or after each multiple of 1 / `settings.rate` seconds that have
+  complete speech around them.
   """
   chosen, following = set(), -math.inf
-  ticks = float(contents.tick) * rate
+  ticks = float(contents.tick) * settings.rate
   for pts in contents.shown:
     tick = math.floor(pts * ticks + 1e-6)  # timestamps are rounded
     if tick >= following:
-      if contents.speech_around(float(pts * contents.tick), schema.CLIP_SAMPLES) is not None:
+      if contents.speech_around(float(pts * contents.tick), settings.samples) is not None:
         chosen.add(pts)
       following = tick + 1
   return chosen
@@ -133,7 +143,7 @@ def _write(
   name = f"{round(time * 1000):08d}"
   where = f"{manifest.MEDIA}/{video.name}/{name}"
   pixels = picture.rgb()
-  cropped, heard = face.cut(pixels), contents.speech_around(time, schema.CLIP_SAMPLES)
+  cropped, heard = face.cut(pixels), contents.speech_around(time, settings.samples)
   assert heard is not None
   (folder / f"{name}.jpg").write_bytes(images.encode_jpeg(cropped))
   if settings.frames:
@@ -142,7 +152,7 @@ def _write(
   return manifest.Clip(
     id=f"{video.name}/{name}",
     identity=video.identity,
-    gender="",  # filled in from `identities.csv`, which may change later
+    gender="",  # `cut_all` adds it
     video=video.name,
     time=round(time, 6),
     box=face.box,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import tqdm
 
-from data_builders.prepare import cut, manifest, videos
+from data_builders.prepare import cut, manifest, media, videos
 from data_builders.workers import workers
+from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, write_whole
 
@@ -49,27 +50,33 @@ def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.
         shutil.rmtree(done.parent)
     lines = [line for folder in folders for line in cut.read_done(folder).get("clips", ())]
     clips = [manifest.from_json(line) for line in lines]
-    clips = [dataclasses.replace(clip, gender=genders.get(clip.identity, "")) for clip in clips]
+    languages = {video.name: video.language() for video in usable}
+    clips = [
+      dataclasses.replace(
+        clip, gender=genders.get(clip.identity, ""), language=languages[clip.video]
+      )
+      for clip in clips
+    ]
     manifest.write(out / manifest.MANIFEST, clips)
     manifest.write_json_lines(out / REPORT, map(dataclasses.asdict, reports))
   return reports
 
 
 def run_here(work: Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
-  """Cuts videos in one process per core, with a progress bar that counts bytes of video."""
+  """Cuts videos in one process per core, with a progress bar that counts seconds of video."""
   reports = []
-  with (
-    workers(len(found)) as pool,
-    tqdm.tqdm(
-      desc="Cutting", total=sum(video.size for video in found), unit="B", unit_scale=True
-    ) as bar,
-  ):
-    largest_first = sorted(found, key=lambda video: -video.size)
-    sizes = {pool.submit(work, video): video.size for video in largest_first}
-    for done in as_completed(sizes):
-      reports.append(done.result())
-      bar.set_postfix(videos=f"{len(reports)}/{len(found)}", refresh=False)
-      bar.update(sizes[done])
+  with workers(len(found)) as pool:
+    seconds = dict(zip(found, pool.map(media.duration, found, chunksize=16), strict=True))
+    total = round(sum(seconds.values()))
+    with tqdm.tqdm(desc="Cutting", total=total, unit=" s of video") as bar:
+      longest_first = sorted(found, key=lambda video: -seconds[video])
+      running = {pool.submit(work, video): video for video in longest_first}
+      finished = 0.0
+      for done in as_completed(running):
+        reports.append(done.result())
+        finished += seconds[running[done]]
+        bar.set_postfix(videos=f"{len(reports)}/{len(found)}", refresh=False)
+        bar.update(round(finished) - bar.n)
   return reports
 
 
@@ -101,7 +108,7 @@ def _check_settings(out: Path, settings: cut.Settings) -> None:
   path, now = out / SETTINGS, dataclasses.asdict(settings)
   if not path.exists():
     write_whole(path, json.dumps(now))
-  before = json.loads(path.read_text())
+  before = {"speech_seconds": schema.CLIP_SECONDS} | json.loads(path.read_text())
   other = ", ".join(f"--{name}={before[name]}" for name in now if before[name] != now[name])
   if other:
     raise UserError(

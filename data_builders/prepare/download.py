@@ -26,7 +26,6 @@ URL = "Channel-URL"
 COLUMNS = (NAME, GENDER, URL)  # release
 REPORT = "download.jsonl"
 PARTIAL = ".partial"  # the folder of unfinished downloads
-PROVENANCE = ".info.json"
 KNOWN = (
   *("id", "webpage_url", "title", "license", "upload_date", "channel", "channel_url", "duration"),
   "extractor",
@@ -227,7 +226,7 @@ def _get(getter: Any, entry: dict[str, Any]) -> bool:
   provenance["retrieved"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
   video = Path(got[0]["filepath"])
   content = json.dumps(provenance, indent=2, ensure_ascii=False)
-  write_whole(video.with_name(video.stem + PROVENANCE), content + "\n")
+  write_whole(video.with_name(video.stem + videos.METADATA), content + "\n")
   return True
 
 
@@ -236,7 +235,7 @@ def _is_there(folder: Path, info: dict[str, Any]) -> bool:
   from yt_dlp.utils import sanitize_filename
 
   name = sanitize_filename(str(info.get("id") or ""), is_id=True)
-  provenance = folder / f"{name}{PROVENANCE}"
+  provenance = folder / f"{name}{videos.METADATA}"
   return provenance.exists() and any(
     (folder / f"{name}{suffix}").exists() for suffix in videos.SUFFIXES
   )

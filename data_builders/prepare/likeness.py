@@ -1,10 +1,12 @@
 """Computes the distance of each face from the other faces of its identity, to find strangers."""
 
+import collections
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import tqdm
 
 from data_builders.prepare.manifest import Clip
 from wav2pix_jax.common import dlib_faces, images
@@ -12,6 +14,7 @@ from wav2pix_jax.common.files import atomically
 
 KNOWN = ".embeddings"  # the folder beside the manifest that caches embeddings
 SIDE = 128  # pixels
+CHUNK = 32  # faces between two movements of the progress bar
 
 
 def distances(folder: Path, clips: Sequence[Clip]) -> dict[str, float]:
@@ -29,18 +32,21 @@ def distances(folder: Path, clips: Sequence[Clip]) -> dict[str, float]:
   """
   describe = dlib_faces.describer()
   found: dict[str, float] = {}
-  for identity in dict.fromkeys(clip.identity for clip in clips):
-    own = [clip for clip in clips if clip.identity == identity]
-    embedding = _embeddings(folder, identity, own, describe)
-    for i, clip in enumerate(own):
-      others = np.linalg.norm(np.delete(embedding, i, 0) - embedding[i], axis=1)
-      if len(others):
-        found[clip.id] = round(float(np.median(others)), 4)
+  by_identity: dict[str, list[Clip]] = collections.defaultdict(list)
+  for clip in clips:
+    by_identity[clip.identity].append(clip)
+  with tqdm.tqdm(desc="Comparing faces", total=len(clips), unit=" faces") as bar:
+    for identity, own in by_identity.items():
+      embedding = _embeddings(folder, identity, own, describe, bar)
+      for i, clip in enumerate(own):
+        others = np.linalg.norm(np.delete(embedding, i, 0) - embedding[i], axis=1)
+        if len(others):
+          found[clip.id] = round(float(np.median(others)), 4)
   return found
 
 
 def _embeddings(
-  folder: Path, identity: str, clips: Sequence[Clip], describe: dlib_faces.Describe
+  folder: Path, identity: str, clips: Sequence[Clip], describe: dlib_faces.Describe, bar: tqdm.tqdm
 ) -> np.ndarray:
   """Returns the faces' embeddings, float32 [N, 128], and computes only those of new faces."""
   path = folder / KNOWN / f"{identity}.npz"
@@ -52,10 +58,12 @@ def _embeddings(
   faces = [(folder / clip.face).read_bytes() for clip in clips]
   keys = [(clip.id, zlib.crc32(face)) for clip, face in zip(clips, faces, strict=True)]
   new = [i for i, key in enumerate(keys) if key not in known]
-  if new:
-    small = np.stack([images.resize(images.decode(faces[i]), SIDE) for i in new])
-    described = describe(small, f"Comparing faces of {identity}")
-    known |= dict(zip((keys[i] for i in new), described.embedding, strict=True))
+  bar.update(len(clips) - len(new))
+  for i in range(0, len(new), CHUNK):
+    chunk = new[i : i + CHUNK]
+    small = np.stack([images.resize(images.decode(faces[i]), SIDE) for i in chunk])
+    known |= dict(zip((keys[i] for i in chunk), describe(small, "").embedding, strict=True))
+    bar.update(len(chunk))
   embeddings = np.stack([known[key] for key in keys])
   if new:
     ids, checksums = zip(*keys, strict=True)

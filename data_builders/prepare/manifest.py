@@ -22,15 +22,15 @@ class Clip:
   identity: str  # name of the speaker, the first folder of the video's path
   gender: str  # gender from `identities.csv`; empty if it is unknown
   video: str  # path of the video below the folder of videos
-  # Presentation time of the face, seconds. The speech is from 2 s before to 2 s after it.
-  time: float
+  time: float  # presentation time of the face, the middle of the speech, seconds
   # Left, top, width and height of the face in the upright picture, pixels.
   box: tuple[int, int, int, int]
   confidence: float  # confidence of the face detector
   face: str  # path of the cropped face below the manifest's folder, a JPEG file
-  speech: str  # path of 4 s of speech, a WAV file at 16 kHz, mono, int16
+  speech: str  # path of the speech, a WAV file at 16 kHz, mono, int16
   frame: str  # path of the whole picture, a JPEG file; empty if it was not kept
   scores: dict[str, float]  # scores of `scores.py` by name
+  language: str = ""  # language of the sound, where the video's metadata name it
 
   @property
   def source(self) -> str:

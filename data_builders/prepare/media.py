@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
+from data_builders.prepare import hdr
+from data_builders.prepare.videos import Video
 from wav2pix_jax.common import audio, schema, sound
 
 BACK = 1.0  # seconds by which the clock of pictures may go back
@@ -82,6 +84,17 @@ def read(path: Path) -> Contents:
     raise UnusableError(f"not a video that FFmpeg can read ({_reason(error)})") from error
 
 
+def duration(video: Video) -> float:
+  """Returns a video's length as its header tells it, seconds; 0 if it does not, or is no video."""
+  try:
+    if video.problem:
+      return 0.0
+    with av.open(str(video.path), metadata_errors="ignore") as container:
+      return (container.duration or 0) / av.time_base
+  except (av.FFmpegError, OSError, ValueError):
+    return 0.0
+
+
 def pictures(path: Path, wanted: Collection[int]) -> Iterator[tuple[int, "Picture"]]:
   """Yields the pictures with these timestamps in ticks, in order, as if every one were decoded.
 
@@ -125,14 +138,17 @@ class Picture:
 
   def gray(self) -> np.ndarray:
     """Returns the picture in shades of gray, uint8 [H, W]."""
-    return self._seen("gray")
+    if hdr.is_hdr(self._frame):
+      return np.asarray(cv2.cvtColor(self.rgb(), cv2.COLOR_RGB2GRAY))
+    return self._upright(self._frame.to_ndarray(format="gray"))
 
   def rgb(self) -> np.ndarray:
-    """Returns the picture in RGB, uint8 [H, W, 3]."""
-    return self._seen("rgb24")
+    """Returns the picture in RGB, uint8 [H, W, 3]. HDR is tone-mapped."""
+    if hdr.is_hdr(self._frame):
+      return self._upright(hdr.tone_mapped(self._frame))
+    return self._upright(self._frame.to_ndarray(format="rgb24"))
 
-  def _seen(self, form: str) -> np.ndarray:
-    pixels: np.ndarray = self._frame.to_ndarray(format=form)
+  def _upright(self, pixels: np.ndarray) -> np.ndarray:
     if self._width != self._frame.width:
       pixels = np.asarray(cv2.resize(pixels, (self._width, self._frame.height)))
     return np.ascontiguousarray(np.rot90(pixels, self._frame.rotation // 90))

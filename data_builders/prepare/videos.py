@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import json
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
 
 IDENTITIES = "identities.csv"
+METADATA = ".info.json"  # ends the name of the file with a video's metadata, as of yt-dlp
 NAME, GENDER = "Name", "Gender"
 SUFFIXES = (
   *(".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts"),
@@ -37,6 +39,14 @@ class Video:
   def identity(self) -> str:
     """Name of the speaker, the first folder of the path."""
     return self.name.split("/")[0]
+
+  def language(self) -> str:
+    """Returns the language that the metadata beside the video name, or ""."""
+    try:
+      about = json.loads(self.path.with_name(self.path.stem + METADATA).read_text("utf-8"))
+      return str(about.get("language") or "")
+    except (OSError, ValueError, AttributeError):
+      return ""
 
 
 def find(folder: Path) -> list[Video]:

@@ -155,14 +155,57 @@ def test_mistakes_are_a_line(config, fields, said):
   [
     ({"face": "media/none.jpg"}, "face that cannot be read"),
     ({"speech": "media/none.wav"}, "no such file"),
-    ({"speech": "short.wav"}, "100 samples; expected 64,000"),
+    ({"speech": "long.wav"}, "64,001 samples; expected at most 64,000"),
     ({"id": f"{PEOPLE[0]}/0.mp4/1"}, "twice"),
   ],
 )
 def test_media_that_are_not_as_they_were_are_a_line(config, folder, change, said):
-  audio.write_wav(folder / "short.wav", np.zeros(100, np.int16))
+  audio.write_wav(folder / "long.wav", np.zeros(schema.CLIP_SAMPLES + 1, np.int16))
   first, *others = manifest.read(folder / manifest.MANIFEST)
   manifest.write(folder / "odd.jsonl", [dataclasses.replace(first, **change), *others])
   config.dataset.source = str(folder / "odd.jsonl")
   with pytest.raises(UserError, match=said):
     data.prepare(config.dataset)
+
+
+def test_a_single_video_is_split_by_time_with_a_gap_and_said(config, folder, tmp_path, capsys):
+  """One identity has 40 clips of one video, a second apart; the others have five videos."""
+  first, *others = manifest.read(folder / manifest.MANIFEST)
+  single = [
+    dataclasses.replace(first, id=f"one/0.mp4/{n}", identity="one", video="one/0.mp4", time=n)
+    for n in range(40)
+  ]
+  manifest.write(folder / "single.jsonl", [*others, *single])
+  config.dataset.source = str(folder / "single.jsonl")
+  config.dataset.data_dir = str(tmp_path / "data")
+  builder = data.prepare(config.dataset)
+  assert "of one there is one video only" in capsys.readouterr().err
+  times, units = {}, {}
+  for split, records in _read(builder).items():
+    own = [record for record in records if record[schema.ID].decode().startswith("one/")]
+    times[split] = sorted(int(record[schema.ID].decode().rpartition("/")[2]) for record in own)
+    units[split] = {record[schema.UNIT] for record in own}
+  assert times == {
+    schema.TRAIN: list(range(26)),
+    schema.VALIDATION: list(range(29, 33)),
+    schema.TEST: list(range(36, 40)),
+  }
+  assert all(len(unit) == 1 for unit in units.values())
+  assert len(set.union(*units.values())) == 3
+
+
+def test_speech_of_any_length_up_to_four_seconds(config, folder, tmp_path):
+  found = manifest.read(folder / manifest.MANIFEST)
+  speech = audio.read(folder / found[0].speech)[:20_000]
+  audio.write_wav(folder / "short.wav", speech)
+  short = [dataclasses.replace(clip, speech="short.wav") for clip in found]
+  manifest.write(folder / "short.jsonl", short)
+  config.dataset.source = str(folder / "short.jsonl")
+  config.dataset.data_dir = str(tmp_path)
+  builder = data.prepare(config.dataset)
+  for record in sum(_read(builder).values(), []):
+    np.testing.assert_array_equal(record[schema.SPEECH], speech)
+    assert record[schema.INSTANT] == 10_000
+    assert record[schema.OFFSET] == schema.CLIP_SAMPLES // 2 - 10_000
+  windows = data.load(builder, schema.TRAIN, 16).centred_windows(np.arange(2), 16_000)
+  np.testing.assert_array_equal(windows[0], speech[2_000:18_000])

@@ -79,9 +79,20 @@ def test_an_overdriven_voice_clips(made):
     assert _failing(scores.of_speech(loud.astype(np.int16))) == ["clipping"]
 
 
-def test_a_blurred_face_is_not_sharp(made):
+@pytest.mark.parametrize("blur", [2, 3, 6])
+def test_a_blurred_face_is_not_sharp(made, blur):
   for _, clip in made[::4]:
-    assert "sharpness" in _failing(scores.of_face(cv2.GaussianBlur(clip.face, (0, 0), 6)))
+    blurred = cv2.GaussianBlur(clip.face, (0, 0), blur)
+    assert "sharpness" in _failing(scores.of_face(blurred))
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.3])
+@pytest.mark.parametrize("towards", [0, 128])
+def test_sharpness_is_that_of_a_darker_face_and_of_one_with_less_contrast(made, factor, towards):
+  for _, clip in made[::4]:
+    changed = (towards + factor * (clip.face.astype(float) - towards)).round().astype(np.uint8)
+    same, other = scores.of_face(clip.face), scores.of_face(changed)
+    assert other["sharpness"] == pytest.approx(same["sharpness"], abs=0.05)
 
 
 def test_a_small_face_fails(made):
@@ -100,6 +111,15 @@ def test_frontality_falls_as_a_head_turns(person):
   frontal, half, side = (found["frontality"] for found in turned)
   assert frontal > half > side
   assert frontal > 0.6
+
+
+@pytest.mark.parametrize("degrees", [-15, 8, 15])
+def test_a_tilted_head_is_as_frontal(made, degrees):
+  for _, clip in made[::4]:
+    turn = cv2.getRotationMatrix2D((63.5, 63.5), degrees, 1)
+    tilted = cv2.warpAffine(clip.face, turn, (128, 128), borderMode=cv2.BORDER_REPLICATE)
+    level = scores.of_face(clip.face)["frontality"]
+    assert scores.of_face(tilted)["frontality"] == pytest.approx(level, abs=0.12)
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +178,9 @@ def test_limits_reject_the_obvious_and_nothing_is_removed(folder, capsys):
   assert [clip.id for clip in kept] == [i for n, i in enumerate(every) if n not in (1, 2)]
   assert all(clip.scores["distance"] < 0.35 for clip in kept)
   assert "14 of 16 clips are kept" in said
-  assert "modulation 1" in said
-  assert "distance 1" in said
+  assert "Beyond limits: modulation 1, distance 1." in said
+  first = PEOPLE[0]
+  assert f"2 of      4  {first.name} ({first.gender}): modulation 1, distance 1" in said
   assert (folder / "manifest.jsonl").read_bytes() == before
 
 
@@ -186,6 +207,22 @@ def test_without_dlib_the_rest_is_curated(folder, tmp_path, monkeypatch, capsys)
 def test_a_limit_can_be_another(folder):
   assert main(["curate", f"--clips={folder}", "--limit=modulation=0", "--limit", "distance=2"]) == 0
   assert len(_ids(folder / "curated.jsonl")) == 16
+
+
+def test_the_summary_names_who_is_lost_and_the_languages(folder, tmp_path, capsys):
+  clips = [
+    dataclasses.replace(clip, language="en" if n == 1 else "es")
+    for n, clip in enumerate(manifest.read(folder / "manifest.jsonl"))
+  ]
+  shutil.copytree(folder, tmp_path / "clips")
+  manifest.write(tmp_path / "clips" / "manifest.jsonl", clips)
+  lost = PEOPLE[1]
+  decisions = {clip.id: "reject" for clip in clips if clip.identity == lost.name}
+  (tmp_path / "d.json").write_text(json.dumps(decisions))
+  main(["curate", f"--clips={tmp_path / 'clips'}", f"--decisions={tmp_path / 'd.json'}"])
+  said = capsys.readouterr().out
+  assert f"Nothing is kept of: {lost.name}." in said
+  assert f"{PEOPLE[0].name} ({PEOPLE[0].gender}; es 3, en 1)" in said
 
 
 def test_decisions_overrule_limits(folder, tmp_path, capsys):

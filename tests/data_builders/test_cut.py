@@ -152,6 +152,36 @@ def test_of_joined_files_the_first_is_used(tmp_path):
       assert next(read).read_bytes() == next(read).read_bytes()
 
 
+def test_short_clips_on_request(tmp_path, capsys):
+  """Sentences of 2 to 3 s, as in sets of the field, have no 4 s around any face."""
+  _, said = films.make(tmp_path / "raw" / "ana" / "film.mp4", seconds=3)
+  command = ["clips", f"--videos={tmp_path / 'raw'}"]
+  assert main([*command, f"--out={tmp_path / 'none'}"]) == 1
+  assert "no picture with 4 s of speech around it in 3.0 s" in capsys.readouterr().out
+  out = tmp_path / "out"
+  assert main([*command, f"--out={out}", "--speech_seconds=1.5", "--rate=5"]) == 0
+  found = films.manifest(out)
+  assert [round(5 * clip["time"]) for clip in found] == list(range(4, 12))
+  for clip in found:
+    heard = audio.read(out / clip["speech"])
+    assert len(heard) == 24_000
+    assert abs(films.lag(heard, said, round((clip["time"] - 0.75) * 16_000))) < 0.001
+  assert main([*command, f"--out={out}"]) == 2
+  assert "clips made with --rate=5.0, --speech_seconds=1.5" in capsys.readouterr().err
+  with pytest.raises(SystemExit):
+    main([*command, f"--out={out}", "--speech_seconds=0.1"])
+  assert "'0.1' is not a length of 0.3 to 4 seconds" in capsys.readouterr().err
+
+
+def test_the_language_is_that_of_the_metadata(tmp_path):
+  path = tmp_path / "raw" / "ana" / "film.mp4"
+  films.make(path, seconds=5)
+  for content, language in (('{"language": "es"}', "es"), ('{"id": 3}', ""), ("[oops", "")):
+    path.with_name("film.info.json").write_text(content)
+    _cut(tmp_path / "raw", tmp_path / "out")
+    assert {clip["language"] for clip in films.manifest(tmp_path / "out")} == {language}
+
+
 ODD = '--- "Zoë\'s" film; rm -rf $HOME #1'
 
 

@@ -61,10 +61,11 @@ Describe = Callable[[np.ndarray, str], Described]
 def describer() -> Describe:
   """Returns a function that describes faces, uint8 [N, S, S, 3], with a title for its progress bar.
 
-  It uses dlib's frontal detector and Kazemi and Sullivan's landmarks, as in the paper (section 5).
-  Crops are tight, but the detector was made for faces of at least 80 pixels with some margin. So
-  a quarter of the size is padded with the edge, the picture is upsampled twice, and the detection
-  with the highest score from 0 on is used. The strict detection does none of this.
+  An empty title shows none. It uses dlib's frontal detector and Kazemi and Sullivan's landmarks, as
+  in the paper (section 5). Crops are tight, but the detector was made for faces of at least 80
+  pixels with some margin. So a quarter of the size is padded with the edge, the picture is
+  upsampled twice, and the detection with the highest score from 0 on is used. The strict detection
+  does none of this.
 
   Raises:
     UnavailableError: The extra `eval` is not installed.
@@ -96,7 +97,10 @@ def describer() -> Describe:
 
   def describe(faces: np.ndarray, title: str) -> Described:
     with ThreadPoolExecutor(os.cpu_count(), initializer=prepare_thread) as threads:
-      described = list(tqdm.tqdm(threads.map(one, faces), title, len(faces), unit=" faces"))
+      shown = tqdm.tqdm(
+        threads.map(one, faces), title, len(faces), unit=" faces", disable=not title
+      )
+      described = list(shown)
     return Described(*map(np.stack, zip(*described, strict=True)))
 
   return describe
