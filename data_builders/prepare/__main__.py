@@ -28,7 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _download(flags: argparse.Namespace, _: list[str]) -> int:
-  reports = download.download(flags.channels, flags.out, flags.videos)
+  names = ("cookies_from_browser", "cookies", "proxy", "sleep_interval")
+  given = {name.replace("_", "-"): getattr(flags, name) for name in names}
+  more = download.passed_on([f"--{name}={value}" for name, value in given.items() if value])
+  reports = download.download(flags.channels, flags.out, flags.videos, more)
   print(download.summary(reports, flags.out))
   return int(any(report.problems for report in reports))
 
@@ -60,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
   add("--channels", type=Path, required=True, help=f"CSV file with {','.join(download.COLUMNS)}")
   add("--out", type=Path, required=True, help="folder for the videos")
   add("--videos", type=command.count, default=20, help="most videos per channel (default 20)")
+  add("--cookies-from-browser", metavar="BROWSER", help="as in yt-dlp: firefox, chrome, ...")
+  add("--cookies", metavar="FILE", help="as in yt-dlp: cookies in Netscape's format")
+  add("--proxy", metavar="URL", help="as in yt-dlp")
+  seconds = command.checked(float, lambda seconds: 0 <= seconds < math.inf, "a number of seconds")
+  sleep = {"dest": "sleep_interval", "metavar": "SECONDS"}
+  add("--sleep", type=seconds, help="pause before each video", **sleep)
 
   about = "cut videos into clips of a face and its speech"
   add = _command(commands, "clips", _clips, about, allow_abbrev=False)  # flags may be Beam's

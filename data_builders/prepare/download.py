@@ -3,11 +3,14 @@
 import dataclasses
 import datetime
 import errno
+import functools
 import itertools
 import json
 import logging
 import os
+import re
 import shutil
+import sys
 import unicodedata
 import urllib.parse
 from collections.abc import Iterator, Sequence
@@ -28,8 +31,17 @@ REPORT = "download.jsonl"
 PARTIAL = ".partial"  # the folder of unfinished downloads
 KNOWN = (
   *("id", "webpage_url", "title", "license", "upload_date", "channel", "channel_url", "duration"),
-  "extractor",
+  *("extractor", "language"),
 )
+# Dubbed sound comes after the original, which yt-dlp knows by its preference of languages.
+SORT = ["lang"]
+# Words of errors after which a site is not asked any more.
+REFUSALS = ("not a bot", "http error 429", "too many requests", "rate-limit")
+REMEDY = (
+  "; the site is not asked for more. Wait some hours, then run the same command with --sleep=10, "
+  "or with --cookies-from-browser=firefox where you are logged in"
+)
+MISSING = "download needs yt-dlp; pip install -e '.[download]'."
 # The best format of at most 480 lines, or the best one if all have more.
 FORMAT = "bv*[height<=480]+ba/b[height<=480]/bv*+ba/b"
 
@@ -68,7 +80,7 @@ def read_channels(path: Path) -> list[Channel]:
   channels, line_of = [], dict[str, int]()
   for line, row in enumerate(rows, 2):
     name = unicodedata.normalize("NFC", row[NAME].strip())
-    url = row[URL].strip()
+    url = _address(row[URL].strip())
     problem = videos.folder_problem(name)
     if not problem and (before := line_of.setdefault(name.casefold(), line)) != line:
       problem = f"the name {name!r} is already that of line {before}"
@@ -79,6 +91,18 @@ def read_channels(path: Path) -> list[Channel]:
   return channels
 
 
+def _address(text: str) -> str:
+  """Returns a URL of what people write for it: `@handle` of YouTube, or an address without https.
+
+  Other text is returned as it is.
+  """
+  if re.fullmatch(r"@[\w.-]+", text):
+    return f"https://www.youtube.com/{text}"
+  if "://" not in text and re.match(r"(\w[\w-]*\.)+[a-z]{2,}(/|$)", text, re.IGNORECASE):
+    return f"https://{text}"
+  return text
+
+
 def _is_url(url: str) -> bool:
   try:
     parts = urllib.parse.urlsplit(url)
@@ -87,13 +111,17 @@ def _is_url(url: str) -> bool:
     return False
 
 
-def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
+def download(
+  table: Path, out: Path, at_most: int, more: dict[str, Any] | None = None
+) -> list[ChannelReport]:
   """Downloads the first videos of every channel into one folder per identity, below `out`.
 
   The table is a CSV file with `COLUMNS`. Of each channel there are at most `at_most` videos, those
   that exist included. Videos that exist are not downloaded again, and unfinished ones are resumed.
   Beside each video is `<id>.info.json` with the metadata `KNOWN` and the time of the download.
-  Genders are written to `identities.csv`, and a line for each problem to `download.jsonl`.
+  Genders are written to `identities.csv`, and a line for each problem to `download.jsonl`. A site
+  that takes the command for a robot, or wants fewer requests, is not asked any more. `more` are
+  further options of yt-dlp, such as those of `passed_on`.
 
   Raises:
     UserError: The table cannot be read, the extra `download` is not installed, or `out` cannot be
@@ -104,9 +132,9 @@ def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
     import imageio_ffmpeg
     import yt_dlp  # noqa: F401
   except ImportError as error:
-    raise UserError("download needs yt-dlp; pip install -e '.[download]'.") from error
+    raise UserError(MISSING) from error
   ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
-  reports = []
+  reports, refusing = [], set[str]()
   with exclusively(out, wait=False):
     usable = [channel for channel in channels if not channel.problem]
     videos.write_genders(out, {channel.name: channel.gender for channel in usable})
@@ -116,8 +144,12 @@ def download(table: Path, out: Path, at_most: int) -> list[ChannelReport]:
         reports.append(report)
         if channel.problem:
           report.problems.append(channel.problem)
-        else:
-          _download_channel(channel, out, at_most, ffmpeg, report, bar)
+          continue
+        site = urllib.parse.urlsplit(channel.url).hostname or ""
+        if site in refusing:
+          report.problems.append(f"not asked for, since {site} refused before")
+        elif _download_channel(channel, out, at_most, ffmpeg, more or {}, report, bar):
+          refusing.add(site)
     lines = [
       {"name": report.name, "url": report.url, "problem": problem}
       for report in reports
@@ -144,8 +176,15 @@ def summary(reports: Sequence[ChannelReport], out: Path) -> str:
 
 
 def _download_channel(
-  channel: Channel, out: Path, at_most: int, ffmpeg: str, report: ChannelReport, bar: tqdm.tqdm
-) -> None:
+  channel: Channel,
+  out: Path,
+  at_most: int,
+  ffmpeg: str,
+  more: dict[str, Any],
+  report: ChannelReport,
+  bar: tqdm.tqdm,
+) -> bool:
+  """Downloads a channel's videos, and fills in the report. Returns whether its site refuses."""
   import yt_dlp
 
   folder = out.resolve() / channel.name
@@ -157,12 +196,14 @@ def _download_channel(
   options: dict[str, Any] = {
     "color": "never",
     "format": FORMAT,
-    "logger": logging.Logger("yt-dlp", logging.CRITICAL + 1),  # errors are raised, too
+    "format_sort": SORT,
+    "logger": _logger(),
     "noprogress": True,
     "fragment_retries": 10,
     "retries": 10,
     "skip_unavailable_fragments": False,  # a video with gaps is of no use
     "socket_timeout": 30,
+    **more,
   }
   getting = options | {
     "ffmpeg_location": ffmpeg,
@@ -179,8 +220,9 @@ def _download_channel(
       found = lister.extract_info(channel.url, download=False)
       listed = list(itertools.islice(_listed(lister, found), at_most))
   except Exception as error:  # of any kind: extractors and the network raise many
-    report.problems.append(_reason(error))
-    return
+    refuses = _refuses(error)
+    report.problems.append(_reason(error) + (REMEDY if refuses else ""))
+    return refuses
   if not listed:
     report.problems.append("no videos found")
   bar.total += len(listed)
@@ -197,8 +239,12 @@ def _download_channel(
         if os.strerror(errno.ENOSPC) in str(error):
           raise UserError(f"{out}: no space left; free some, and run the command again.") from error
         url = entry.get("webpage_url") or entry.get("url")
-        report.problems.append(f"{url}: {_reason(error)}")
+        refuses = _refuses(error)
+        report.problems.append(f"{url}: {_reason(error)}" + (REMEDY if refuses else ""))
+        if refuses:
+          return True
       bar.update()
+  return False
 
 
 def _listed(lister: Any, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -239,6 +285,42 @@ def _is_there(folder: Path, info: dict[str, Any]) -> bool:
   return provenance.exists() and any(
     (folder / f"{name}{suffix}").exists() for suffix in videos.SUFFIXES
   )
+
+
+@functools.cache
+def _logger() -> logging.Logger:
+  """Returns a logger that shows each of yt-dlp's warnings once; its errors are raised, too."""
+  logger = logging.Logger("yt-dlp", logging.WARNING)
+  shown = set[str]()
+
+  def once(record: logging.LogRecord) -> bool:
+    message = " ".join(record.getMessage().split())
+    if record.levelno == logging.WARNING and message not in shown:
+      shown.add(message)
+      tqdm.tqdm.write(f"yt-dlp: {message.removeprefix('WARNING: ')}", file=sys.stderr)
+    return False
+
+  logger.addFilter(once)
+  return logger
+
+
+def passed_on(flags: Sequence[str]) -> dict[str, Any]:
+  """Returns the options of yt-dlp for its own command-line flags; it exits where they are wrong.
+
+  Raises UserError if the extra `download` is not installed.
+  """
+  if not flags:
+    return {}
+  try:
+    import yt_dlp
+  except ImportError as error:
+    raise UserError(MISSING) from error
+  unset, given = (yt_dlp.parse_options(list(some)).ydl_opts for some in ((), flags))
+  return {name: value for name, value in given.items() if value != unset.get(name)}
+
+
+def _refuses(error: Exception) -> bool:
+  return any(words in str(error).lower() for words in REFUSALS)
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from email.utils import formatdate
 import films
 import pytest
 
-from data_builders.prepare import videos
+from data_builders.prepare import download, videos
 from data_builders.prepare.__main__ import main
 
 pytestmark = pytest.mark.slow
@@ -30,6 +30,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
   def do_GET(self):
     site, path = self.server.site, self.path
     self.server.asked.append((path, self.headers.get("Range")))
+    self.server.cookies.append(self.headers.get("Cookie"))
     if path in self.server.moved:
       self.send_response(302)
       self.send_header("Location", self.server.moved[path])
@@ -37,6 +38,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       return
     if self.server.busy.get(path) == [asked for asked, _ in self.server.asked].count(path):
       self.send_error(503)
+      return
+    if path in self.server.refused:
+      self.send_error(429)
       return
     if path not in site:
       self.send_error(404)
@@ -73,6 +77,7 @@ def server(film):
       feed: ("application/rss+xml", _feed(base, names).encode()) for feed, names in feeds.items()
     }
     served.base, served.asked, served.moved, served.busy = base, [], {}, {}
+    served.refused, served.cookies = set(), []
     thread = threading.Thread(target=served.serve_forever)
     thread.start()
     yield served
@@ -259,3 +264,97 @@ def test_a_number_below_one_is_refused(server, tmp_path):
   with pytest.raises(SystemExit) as left:
     _download(_table(tmp_path, server, BOTH), tmp_path / "raw", "--videos=0")
   assert left.value.code == 2
+
+
+@pytest.mark.parametrize("where", ["/ana.rss", "/a1.mp4"])
+def test_a_site_that_refuses_is_not_asked_again(server, tmp_path, capsys, where):
+  """Neither for the channel's other videos nor for other channels."""
+  server.refused.add(where)
+  assert _download(_table(tmp_path, server, BOTH), tmp_path / "raw") == 1
+  said = capsys.readouterr().out
+  assert "--cookies-from-browser=firefox" in said
+  assert "--sleep=10" in said
+  assert "not asked for, since 127.0.0.1 refused before" in said
+  assert not {path for path, _ in server.asked} & {"/gone.mp4", "/a2.mp4", "/bo.rss"}
+
+
+def test_a_table_as_spreadsheets_write_it(server, tmp_path):
+  """Semicolons and Windows' letters, as Excel in Spanish; tabs and UTF-16, as its Unicode text."""
+  text = "name;GENDER;channel url\nZoë;female;BASE/bo.rss\n;;\n".replace("BASE", server.base)
+  for number, content in enumerate(
+    (text.encode("cp1252"), text.replace(";", "\t").encode("utf-16"), text.encode("utf-8-sig"))
+  ):
+    table, raw = tmp_path / f"{number}.csv", tmp_path / f"raw{number}"
+    table.write_bytes(content)
+    assert _download(table, raw) == 0
+    assert videos.read_genders(raw) == {"Zoë": "female"}
+    assert [video.name for video in videos.find(raw)] == ["Zoë/b1.mp4"]
+
+
+@pytest.mark.parametrize(
+  ("written", "address"),
+  [
+    ("@ana.sings-1", "https://www.youtube.com/@ana.sings-1"),
+    ("youtube.com/@ana", "https://youtube.com/@ana"),
+    ("www.youtube.com/channel/UC1?x=y", "https://www.youtube.com/channel/UC1?x=y"),
+    ("http://a.b/c", "http://a.b/c"),
+    ("../etc", "../etc"),
+    ("ana", "ana"),
+    ("@a b", "@a b"),
+  ],
+)
+def test_addresses_as_people_write_them(written, address):
+  assert download._address(written) == address
+
+
+def test_flags_of_yt_dlp_are_passed_on():
+  flags = ["--cookies-from-browser=firefox:me", "--proxy=socks5://h:1", "--sleep-interval=2.5"]
+  assert download.passed_on(flags) == {
+    "cookiesfrombrowser": ("firefox", "me", None, None),
+    "proxy": "socks5://h:1",
+    "sleep_interval": 2.5,
+    "max_sleep_interval": 2.5,
+  }
+  assert download.passed_on([]) == {}
+
+
+def test_cookies_reach_the_site(server, tmp_path):
+  host = server.base.removeprefix("http://").partition(":")[0]
+  cookies = tmp_path / "cookies.txt"
+  cookies.write_text(f"# Netscape HTTP Cookie File\n{host}\tFALSE\t/\tFALSE\t0\tme\tknown\n")
+  table = _table(tmp_path, server, BOTH)
+  _download(table, tmp_path / "raw", f"--cookies={cookies}", "--videos=1")
+  assert "me=known" in server.cookies
+
+
+def test_a_warning_is_shown_once(capsys):
+  logger = download._logger()
+  for _ in range(3):
+    logger.warning("No supported JavaScript runtime\ncould be found")
+  logger.error("an error is raised, too")
+  assert capsys.readouterr().err == "yt-dlp: No supported JavaScript runtime could be found\n"
+
+
+def test_original_sound_comes_before_dubbed(tmp_path):
+  import yt_dlp
+
+  def sound(language, preference, bitrate):
+    return {
+      "format_id": language,
+      "url": f"http://x/{language}",
+      "ext": "m4a",
+      "vcodec": "none",
+      "acodec": "mp4a",
+      "language": language,
+      "language_preference": preference,
+      "abr": bitrate,
+    }
+
+  picture = {"format_id": "v", "url": "http://x/v", "ext": "mp4", "vcodec": "avc1", "height": 480}
+  formats = [picture | {"acodec": "none"}, sound("es", 10, 64), sound("en", -1, 320)]
+  options = {"format": download.FORMAT, "format_sort": download.SORT, "quiet": True}
+  with yt_dlp.YoutubeDL(options) as chooser:
+    info = {"id": "1", "title": "t", "extractor": "x", "formats": formats}
+    chosen = chooser.process_video_result(info, download=False)
+  assert [part["format_id"] for part in chosen["requested_formats"]] == ["v", "es"]
+  assert chosen["language"] == "es"
