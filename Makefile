@@ -1,5 +1,6 @@
 # make train   trains on synthetic speakers, with DATA=<archive> on the published faces.
 # make demo    serves a page that draws faces from speech, with the weights that ship.
+# make doctor  looks for what is wrong with this machine: GPU, driver, memory, disk, locks.
 # make check   lints, checks types and runs the quick tests: about a minute once installed.
 # make test    the same with the slow tests: a few minutes.
 # make test-all  and with those that take long and matter less from day to day.
@@ -13,17 +14,13 @@ SHELL := bash
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; \
   then echo $$python; break; fi; done)
-# JAX for the GPU's driver, where there is one.
-CUDA := $(shell nvidia-smi 2>/dev/null | sed -n 's/.*CUDA Version: \([0-9]*\).*/\1/p')
-ACCELERATOR := $(if $(CUDA),$(if $(filter 12,$(CUDA)),cuda12,cuda13))
-empty :=
-extras = $(subst $(empty) ,$(comma),$(strip $(1) $(ACCELERATOR)))
-comma := ,
-install = $(BIN)/pip install --quiet --disable-pip-version-check \
-  --editable '.$(if $(call extras,$(1)),[$(call extras,$(1))])'
+# With JAX for the GPU, where there is one that it can use.
+install = accelerator=$$($(BIN)/python wav2pix_jax/runtime/machine.py); \
+  extras=$$(echo $(1) $$accelerator | tr ' ' ,); \
+  $(BIN)/pip install --quiet --disable-pip-version-check --editable ".$${extras:+[$$extras]}"
 BIN := .venv/bin
 
-.PHONY: help train demo check test test-all format
+.PHONY: help train demo doctor check test test-all format
 
 help:
 	@sed -n 's/^# \(make.*\)/\1/p' Makefile
@@ -34,6 +31,9 @@ train: .venv/train.done
 
 demo: .venv/demo.done
 	$(BIN)/python main.py --mode=demo $(FLAGS)
+
+doctor: .venv/train.done
+	$(BIN)/python main.py --mode=doctor $(FLAGS)
 
 check: TESTS := not slow and not extra
 test: TESTS := not extra
@@ -69,4 +69,7 @@ format: .venv/test.done
 	@if [ -z "$(PYTHON)" ]; then \
 	  echo "error: no Python 3.11, 3.12 or 3.13 found; install one, or name it: make PYTHON=/path/to/python" >&2; \
 	  exit 2; fi
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; \
+	  echo "error: $(PYTHON) cannot make virtual environments; install what it lacks" \
+	    "(Debian, Ubuntu: apt install python3-venv), or name another: make PYTHON=/path/to/python" >&2; \
+	  exit 2; }

@@ -60,13 +60,13 @@ def forward(config: Any, identities: int) -> Forward:
 def train_step(config: Any, identities: int) -> int:
   """Returns the operations of a training step per face of the batch.
 
-  D's half draws, judges real, generated and mismatched faces, and goes back through all three to
-  D's kernels. G's half draws again, judges generated and real faces, and goes back through the
-  generated ones, not to D's kernels, and through all that drew them. Matching looks at each face
-  and at further ones, and goes back through all of them.
+  D's half draws, judges real, generated and mismatched faces (half of each kind if there are two),
+  and goes back through all three to D's kernels. G's half draws again, judges generated and real
+  faces, and goes back through the generated ones, not to D's kernels, and through all that drew
+  them. Matching looks at each face and at further ones, and goes back through all of them.
   """
   cost, loss = forward(config, identities), config.loss
-  groups = 2 + bool(loss.mismatched) + bool(loss.mismatched_moment)
+  groups = 2 + (bool(loss.mismatched) or bool(loss.mismatched_moment))
   d_half = cost.generator + groups * (3 * cost.discriminator - cost.faces)
   g_half = 3 * cost.generator - cost.speech + 3 * cost.discriminator
   if loss.matching:

@@ -3,9 +3,11 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import expanded
 
 T = TypeVar("T")
 
@@ -29,6 +31,14 @@ def checked(
     raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
 
   return parse
+
+
+def path(text: str) -> Path:
+  """Returns the path of an argument, with `~` expanded, as an argparse type."""
+  try:
+    return expanded(text)
+  except UserError as error:
+    raise argparse.ArgumentTypeError(str(error)) from error
 
 
 count = checked(int, lambda number: number >= 1, "an integer of at least 1")

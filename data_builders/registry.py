@@ -4,7 +4,6 @@ A new dataset is a builder (see `builder.py`) and an entry here; fields that onl
 under `config.dataset.<its name>`.
 """
 
-import os
 from typing import Any
 
 from data_builders.builder import PairsBuilder
@@ -12,6 +11,7 @@ from data_builders.clips.clips_dataset_builder import Builder as Clips
 from data_builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from data_builders.youtubers.youtubers_dataset_builder import Builder as Youtubers
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import expanded
 
 DATASETS: dict[str, type[PairsBuilder]] = {
   "synthetic": Synthetic,
@@ -40,7 +40,7 @@ def builder(dataset: Any) -> PairsBuilder:
   config = dataset_class.config(dataset)
   return dataset_class(
     config=dataset_class.builder_configs.get(config.name, config),  # TFDS insists on its own
-    data_dir=os.path.expanduser(dataset.data_dir),
+    data_dir=str(expanded(dataset.data_dir)),
     file_format="array_record",
   )
 

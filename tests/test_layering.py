@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT, run
 
 PACKAGE = "wav2pix_jax"
-MODES = {"train", "sample", "video", "evaluate", "ablate", "dry_run", "demo"}
+MODES = {"train", "sample", "video", "evaluate", "ablate", "dry_run", "demo", "doctor"}
 # Folders, or files at the top of the package, from the lowest floor to the highest.
 FLOORS = [
   {"common"},

@@ -4,6 +4,7 @@ wav2pix --config=demo
 wav2pix --mode=sample --workdir=runs/demo --speech=speech.wav
 """
 
+import logging as standard_logging
 import os
 import re
 import signal
@@ -17,14 +18,16 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import expanded
 
 CONFIGS = Path(__file__).parent / "configs"
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # JAX's errors begin with it
 FLAGS = flags.FLAGS
+TRAIN, DOCTOR = "train", "doctor"
 
 
 def _train() -> None:
-  from wav2pix_jax.runtime import distributed
+  from wav2pix_jax.runtime import device, distributed
   from wav2pix_jax.runtime.allocator import keep_freed_memory
   from wav2pix_jax.runtime.preemption import Stopped
   from wav2pix_jax.train import check, train
@@ -41,6 +44,7 @@ def _train() -> None:
     distributed.join()
     if not distributed.is_first():
       sys.stdout = open(os.devnull, "w")  # noqa: SIM115, only the first process prints
+  device.announce()
   name = Path(config_flags.get_config_filename(FLAGS["config"])).stem
   try:
     workdir = _path("workdir") or Path("runs", name)
@@ -78,7 +82,7 @@ def _figures() -> None:
   from wav2pix_jax.reports.paper_figures import figures
 
   workdir = _path("workdir")
-  compare = [Path(path).expanduser() for path in FLAGS.compare]
+  compare = [expanded(path) for path in FLAGS.compare]
   figures(workdir, compare, FLAGS.split, _path("out") or workdir / "figures")
 
 
@@ -109,9 +113,20 @@ def _demo() -> None:
   demo(_weights(), FLAGS.host, FLAGS.port)
 
 
+def _doctor() -> None:
+  from wav2pix_jax.doctor import doctor
+  from wav2pix_jax.runtime import run_config
+
+  workdir = _path("workdir")
+  if workdir and FLAGS.config:
+    raise UserError("--config and --workdir were given; --mode=doctor looks at the data of one.")
+  config = run_config.read(workdir)[0] if workdir else FLAGS.config
+  doctor(config, workdir)
+
+
 # Each mode with its function, the flags that it needs with an example, and those that it may have.
 MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
-  "train": (_train, {"config": "demo"}, ("workdir", "init", "dry_run", "distributed", "profile")),
+  TRAIN: (_train, {"config": "demo"}, ("workdir", "init", "dry_run", "distributed", "profile")),
   "sample": (_sample, {"speech": "FILE or FOLDER"}, ("workdir", "num_draws", "seed", "out")),
   "video": (
     _video,
@@ -124,16 +139,17 @@ MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
   "ablate": (_ablate, {"config": "ablations"}, ("out",)),
   "import": (_import, {"generator": "FILE", "discriminator": "FILE", "workdir": "NEW"}, ()),
   "export": (_export, {"workdir": "RUN"}, ("out",)),
+  DOCTOR: (_doctor, {}, ("config", "workdir")),
 }
 
 config_flags.DEFINE_config_file(
   "config",
   None,
-  "train, ablate: a config file, or the name of one that ships: "
+  "train, ablate, doctor: a config file, or the name of one that ships: "
   f"{', '.join(sorted(path.stem for path in CONFIGS.glob('[a-z]*.py')))}. "
   "--config.FIELD=VALUE overrides a field.",
 )
-flags.DEFINE_enum("mode", "train", MODES, "What to do.")
+flags.DEFINE_enum("mode", TRAIN, MODES, "What to do.")
 flags.DEFINE_string(
   "workdir",
   None,
@@ -196,6 +212,7 @@ def run(argv: list[str]) -> None:
   signal.signal(signal.SIGTERM, _interrupt)  # training replaces it with its own handler
   if not FLAGS["verbosity"].present:
     logging.set_verbosity(logging.ERROR)  # of libraries, which report their progress otherwise
+    standard_logging.getLogger("jax").setLevel("WARNING")  # such as a GPU that it cannot start
   try:
     if argv[1:]:
       raise UserError(f"unexpected argument {argv[1]!r}; flags begin with --, see --help.")
@@ -208,6 +225,10 @@ def run(argv: list[str]) -> None:
       if FLAGS[name].value is None:
         raise UserError(f"--{name} is missing; --mode={FLAGS.mode} needs --{name}={example}.")
     _keep_compiled_programs()
+    if FLAGS.mode not in (TRAIN, DOCTOR):  # they say it themselves
+      from wav2pix_jax.runtime import device
+
+      device.announce()
     function()
   except UserError as error:
     _leave(str(error), error.status)
@@ -221,13 +242,16 @@ def run(argv: list[str]) -> None:
     )
   except KeyboardInterrupt as error:
     resumes = "; the same command resumes from its last checkpoint, if it has one"
-    line = f"--mode={FLAGS.mode}{resumes if FLAGS.mode == 'train' else ''}."
+    line = f"--mode={FLAGS.mode}{resumes if FLAGS.mode == TRAIN else ''}."
     _leave(line, 128 + (error.args[0] if error.args else signal.SIGINT), "interrupted")
 
 
 def parse(argv: list[str]) -> list[str]:
   """Sets the flags and loads the config; reports errors in them in one line."""
-  argv = _with_paths_of_configs(argv)
+  try:
+    argv = _with_paths_of_configs(argv)
+  except UserError as error:
+    _leave(str(error))
   sys.argv[:] = argv  # config_flags reads overrides from there
   try:
     rest = FLAGS(argv)
@@ -262,7 +286,7 @@ def _with_paths_of_configs(argv: list[str]) -> list[str]:
 
 def config_path(name: str) -> Path:
   """Returns the path of the config that ships under a name, unless there is a file of that name."""
-  path = Path(name).expanduser()
+  path = expanded(name)
   shipped = CONFIGS / f"{name}.py"
   return shipped if shipped.is_file() and not path.is_file() else path
 
@@ -280,7 +304,7 @@ def _place(error: Exception) -> str:
 def _path(flag: str) -> Any:
   """Returns a flag's value as a path, with `~` expanded; None if it was not given."""
   value = FLAGS[flag].value
-  return Path(value).expanduser() if value else None
+  return expanded(value) if value else None
 
 
 def _weights() -> Path:

@@ -13,6 +13,7 @@ from wav2pix_jax import data, metrics
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics import Need, evaluation_set, identity_classifier, vgg_face
 from wav2pix_jax.metrics.evaluation_set import EvaluationSet
 from wav2pix_jax.metrics.expression import load_regressor
@@ -167,8 +168,7 @@ def write_results(
 
 def _examples(of: EvaluationSet, draws: np.ndarray) -> list[report.Example]:
   shown = [
-    metrics.spread_evenly(np.flatnonzero(of.identity == label), SHOWN)
-    for label in np.unique(of.identity)
+    spread_evenly(np.flatnonzero(of.identity == label), SHOWN) for label in np.unique(of.identity)
   ]
   return [
     report.Example(int(of.identity[i]), of.windows[i], of.real[i], draws[:, i])

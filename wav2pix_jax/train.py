@@ -38,6 +38,12 @@ def check(config: ConfigDict) -> None:
   data.check(config.dataset, config.image_size)
   metric_writer.check(config)
   distributed.process_batch_size(config.batch_size)
+  devices, both = jax.device_count(), config.loss.mismatched and config.loss.mismatched_moment
+  if both and config.batch_size % (2 * devices):
+    raise UserError(
+      f"batch_size is {config.batch_size}; with loss.mismatched and loss.mismatched_moment it must "
+      f"be a multiple of twice the number of devices, {2 * devices}."
+    )
   for field in ("num_steps", "log_every", "eval_every", "save_every"):
     if config[field] < 1:
       raise UserError(f"{field} is {config[field]}; it must be at least 1.")

@@ -1,5 +1,6 @@
 """A training step as a pure function: how Wav2Pix learns (paper, section 4.2; PyTorch release)."""
 
+import itertools
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -59,15 +60,19 @@ def discriminator_step(
   """
   (fake, embedding, _), generator = _generate(state.generator, batch, key)
   fake, embedding = lax.stop_gradient((fake, embedding))
-  groups = {"real": batch[schema.FACE], "fake": fake}
+  groups = {"real": (batch[schema.FACE], embedding), "fake": (fake, embedding)}
+  mismatched = {}
   if config.loss.mismatched:
-    groups["mismatched"] = batch[schema.MISMATCHED_FACE]
+    mismatched["mismatched"] = batch[schema.MISMATCHED_FACE]
   if config.loss.mismatched_moment:
-    groups["mismatched_moment"] = batch[schema.FURTHER_FACES][:, 0]
+    mismatched["mismatched_moment"] = batch[schema.FURTHER_FACES][:, 0]
+  kinds = len(mismatched)  # of two kinds, every other example has each
+  for first, (name, faces) in enumerate(mismatched.items()):
+    groups[name] = faces[first::kinds], embedding[first::kinds]
 
   def loss(params):
     discriminator = state.discriminator.replace(params=params)
-    judged, discriminator = _judge(discriminator, list(groups.values()), embedding, config)
+    judged, discriminator = _judge(discriminator, list(groups.values()), config)
     scores = {name: score for name, (score, _) in zip(groups, judged, strict=True)}
     terms = losses.discriminator_loss(scores=scores, weights=config.loss)
     return terms["total"], (discriminator.stats, terms, jax.tree.map(jnp.mean, scores))
@@ -103,12 +108,12 @@ def generator_step(
     (fake, embedding, logits), generator = _generate(
       state.generator.replace(params=generator_params), batch, key
     )
-    judged, discriminator = _judge(state.discriminator, [fake], embedding, config)
+    judged, discriminator = _judge(state.discriminator, [(fake, embedding)], config)
     ((fake_scores, fake_features),) = judged
     # Real faces need no gradient, so they have a pass of their own. Where passes are batched, it
     # starts from the same power iteration.
     before = state.discriminator if config.model.discriminator_batched_passes else discriminator
-    judged, discriminator = _judge(before, [batch[schema.FACE]], embedding, config)
+    judged, discriminator = _judge(before, [(batch[schema.FACE], embedding)], config)
     ((_, real_features),) = judged
     terms = losses.generator_loss(
       scores=fake_scores,
@@ -171,9 +176,9 @@ def _generate(
 
 
 def _judge(
-  discriminator: NetworkState, groups: Sequence[jax.Array], embedding: jax.Array, config: Any
+  discriminator: NetworkState, groups: Sequence[tuple[jax.Array, jax.Array]], config: Any
 ) -> tuple[list[tuple[jax.Array, jax.Array]], NetworkState]:
-  """Returns scores and features of each group of faces, all with the same speech.
+  """Returns scores and features of each group of faces and embeddings of speech.
 
   Either each group has a pass, and with it a power iteration, of its own (PyTorch release), or one
   pass serves all groups: without batch norm in D the results differ only by the power iterations.
@@ -186,13 +191,13 @@ def _judge(
     return out, discriminator.replace(stats=stats)
 
   if config.model.discriminator_batched_passes:
-    faces, tiled = jnp.concatenate(groups), jnp.tile(embedding, (len(groups), 1))
-    (scores, features), discriminator = one_pass(discriminator, faces, tiled)
-    count = len(groups)
-    judged = list(zip(jnp.split(scores, count), jnp.split(features, count), strict=True))
-    return judged, discriminator
+    faces, embeddings = map(jnp.concatenate, zip(*groups, strict=True))
+    judged, discriminator = one_pass(discriminator, faces, embeddings)
+    ends = list(itertools.accumulate(len(faces) for faces, _ in groups))[:-1]
+    scores, features = (jnp.split(x, ends) for x in judged)
+    return list(zip(scores, features, strict=True)), discriminator
   judged = []
-  for faces in groups:
+  for faces, embedding in groups:
     out, discriminator = one_pass(discriminator, faces, embedding)
     judged.append(out)
   return judged, discriminator

@@ -19,6 +19,7 @@ from data_builders.prepare import manifest
 from data_builders.prepare.manifest import Clip
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import expanded
 
 CLIPS = "clips"
 
@@ -42,7 +43,7 @@ def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
   Raises:
     UserError: The manifest cannot be read.
   """
-  path = Path(source).expanduser().resolve()
+  path = expanded(source).resolve()
   if path.is_dir():
     curated = path / manifest.CURATED
     path = curated if curated.exists() else path / manifest.MANIFEST

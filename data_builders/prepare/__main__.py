@@ -3,7 +3,6 @@
 import argparse
 import math
 import sys
-from pathlib import Path
 
 from data_builders import command
 from data_builders.prepare import curate, cut, cut_all, download, on_beam
@@ -57,11 +56,17 @@ def _curate(flags: argparse.Namespace, _: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(prog="python -m data_builders.prepare", description=__doc__)
+  path = command.path
   commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
   add = _command(commands, "download", _download, "download the videos of channels")
-  add("--channels", type=Path, required=True, help=f"CSV file with {','.join(download.COLUMNS)}")
-  add("--out", type=Path, required=True, help="folder for the videos")
+  add(
+    "--channels",
+    type=path,
+    required=True,
+    help=f"CSV file with {','.join(download.COLUMNS)}",
+  )
+  add("--out", type=path, required=True, help="folder for the videos")
   add("--videos", type=command.count, default=20, help="most videos per channel (default 20)")
   add("--cookies-from-browser", metavar="BROWSER", help="as in yt-dlp: firefox, chrome, ...")
   add("--cookies", metavar="FILE", help="as in yt-dlp: cookies in Netscape's format")
@@ -72,8 +77,13 @@ def _parser() -> argparse.ArgumentParser:
 
   about = "cut videos into clips of a face and its speech"
   add = _command(commands, "clips", _clips, about, allow_abbrev=False)  # flags may be Beam's
-  add("--videos", type=Path, required=True, help="folder with one folder of videos per identity")
-  add("--out", type=Path, required=True, help="folder for the clips")
+  add(
+    "--videos",
+    type=path,
+    required=True,
+    help="folder with one folder of videos per identity",
+  )
+  add("--out", type=path, required=True, help="folder for the clips")
   rate = command.checked(float, lambda rate: 0 < rate <= 60, "a rate above 0 and up to 60")
   add("--rate", type=rate, default=1.0, help="pictures searched per second (default 1)")
   confidence = command.checked(float, math.isfinite, "a number")
@@ -99,9 +109,9 @@ def _parser() -> argparse.ArgumentParser:
   )
 
   add = _command(commands, "curate", _curate, "select clips by limits on scores and by a review")
-  add("--clips", type=Path, required=True, help="folder of the clips")
+  add("--clips", type=path, required=True, help="folder of the clips")
   add("--review", action="store_true", help="write a page for reviewing the clips")
-  add("--decisions", type=Path, help="file that the review page exported")
+  add("--decisions", type=path, help="file that the review page exported")
   add(
     "--limit",
     type=command.checked(

@@ -4,7 +4,6 @@ import argparse
 import functools
 import sys
 from fractions import Fraction
-from pathlib import Path
 
 import tqdm
 
@@ -31,7 +30,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
   )
   parser = argparse.ArgumentParser(prog="python -m data_builders.synthetic", description=__doc__)
   add = parser.add_argument
-  add("--out", type=Path, required=True, help="folder for the videos")
+  add("--out", type=command.path, required=True, help="folder for the videos")
   add("--identities", type=command.count, default=10, help="number of speakers (default 10)")
   add("--videos", type=command.count, default=2, help="number of videos per speaker (default 2)")
   add("--seconds", type=seconds, default=12.0, help="length of each video (default 12)")

@@ -21,6 +21,7 @@ from data_builders.youtubers import recovery, release_files
 from data_builders.youtubers.recovery import RecoveredClip
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import expanded
 
 COMMIT = "d801b41e87f27207a65402bae5d398010a9d9abc"
 URL = f"https://github.com/imatge-upc/wav2pix/archive/{COMMIT}.zip"
@@ -49,7 +50,7 @@ def config(name: str, source: str) -> YoutubersConfig:
   """
   if not source:
     return next(c for c in Builder.BUILDER_CONFIGS if c.name == name)
-  path = Path(source).expanduser().resolve()
+  path = expanded(source).resolve()
   digest = release_files.digest(path)
   return YoutubersConfig(name=f"{name}_{digest[:8]}", source=str(path), leak_free=name == CLEAN)
 

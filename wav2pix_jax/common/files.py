@@ -1,8 +1,11 @@
 """Files that a killed process cannot leave in a state that the next one trusts."""
 
 import contextlib
+import errno
 import json
+import os
 import shutil
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,9 @@ import filelock
 
 from wav2pix_jax.common.errors import UserError
 
+SOFT_LOCK = ".lock.soft"
+# Errors of file systems without flock: Lustre without its option, NFS without its daemon.
+NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 INCOMPLETE = "incomplete"  # ends the name of what is not complete; TFDS's names begin with it
 
 
@@ -19,19 +25,19 @@ def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
   """Lets one process at a time work in a folder, and removes what a killed one left incomplete.
 
   The folder is created if necessary. The lock is the operating system's, on a file `.lock`: it ends
-  with the process that holds it.
+  with the process that holds it. On a file system without locks, a file stands for it.
 
   Raises:
     UserError: Another process holds the lock and `wait` is False, or the folder cannot be written.
   """
-  lock = filelock.FileLock(folder / ".lock", timeout=-1 if wait else 0)
   with writing(folder):
     folder.mkdir(parents=True, exist_ok=True)
     try:
-      lock.acquire()
+      lock = _acquired(folder, timeout=-1 if wait else 0)
     except filelock.Timeout as error:  # it is an OSError, too
+      if_none = f" (if there is none, remove {SOFT_LOCK} in it)" if SOFT_LOCK in str(error) else ""
       raise UserError(
-        f"{folder} is in use by another run; wait until it ends, or name another folder."
+        f"{folder} is in use by another run{if_none}; wait until it ends, or name another folder."
       ) from error
   try:
     for left in (*folder.glob(f"*.{INCOMPLETE}"), *folder.glob(f"{INCOMPLETE}.*")):
@@ -39,6 +45,25 @@ def exclusively(folder: Path, wait: bool = True) -> Iterator[None]:
     yield
   finally:
     lock.release()
+
+
+def _acquired(folder: Path, timeout: float) -> filelock.BaseFileLock:
+  """Returns a lock that this process holds; where the file system has none, of a file's existence.
+
+  Of a killed process on this machine, such a file is recognised as left over.
+  """
+  lock: filelock.BaseFileLock = filelock.FileLock(folder / ".lock", timeout=timeout)
+  try:
+    lock.acquire()
+  except filelock.Timeout:
+    raise
+  except OSError as error:
+    if error.errno not in NO_LOCKS:
+      raise
+    warnings.warn(f"{folder}: this file system has no locks; a file stands for one", stacklevel=2)
+    lock = filelock.SoftFileLock(folder / SOFT_LOCK, timeout=timeout)
+    lock.acquire()
+  return lock
 
 
 @contextlib.contextmanager
@@ -97,6 +122,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
   """
   with atomically(path) as incomplete:
     incomplete.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+  """Returns a path with `~` expanded; raises UserError if there is no such home directory."""
+  try:
+    return Path(path).expanduser()
+  except RuntimeError as error:
+    raise UserError(f"{path}: there is no such home directory; write the path in full.") from error
 
 
 def fill_template(template: Path, data: Any) -> str:

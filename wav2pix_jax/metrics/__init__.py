@@ -2,7 +2,6 @@
 
 import functools
 
-from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics.catalogue import METRICS, frechet
 from wav2pix_jax.metrics.faces import Faces, describe_faces
 from wav2pix_jax.metrics.metric import Kind, Metric, Need, Result, compute

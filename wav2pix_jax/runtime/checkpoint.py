@@ -19,6 +19,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.files import expanded
 from wav2pix_jax.common.version import __version__
 from wav2pix_jax.runtime import distributed, pretrained, run_config
 from wav2pix_jax.sampler import Sampler
@@ -254,4 +255,4 @@ def _kept(network: str, before: dict[str, Any], new: dict[str, Any]) -> dict[str
 
 def load_sampler(workdir: str | os.PathLike[str] | None) -> Sampler:
   """Loads the sampler of a run, or of the weights that ship; see `wav2pix_jax.load`."""
-  return load(Path(workdir).expanduser() if workdir else pretrained.SHIPPED).sampler
+  return load(expanded(workdir) if workdir else pretrained.SHIPPED).sampler
