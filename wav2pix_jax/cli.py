@@ -23,6 +23,7 @@ from wav2pix_jax.common.files import expanded
 CONFIGS = Path(__file__).parent / "configs"
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # JAX's errors begin with it
 FLAGS = flags.FLAGS
+TRACEBACK = "Traceback (most recent call last)"
 TRAIN, DOCTOR = "train", "doctor"
 
 
@@ -210,6 +211,9 @@ flags.DEFINE_string("discriminator", None, "import: as --generator.")
 def run(argv: list[str]) -> None:
   """Does what --mode says; a `UserError` becomes one line and exit status 2."""
   signal.signal(signal.SIGTERM, _interrupt)  # training replaces it with its own handler
+  for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):
+      stream.reconfigure(errors="backslashreplace")  # file names can be arbitrary bytes
   if not FLAGS["verbosity"].present:
     logging.set_verbosity(logging.ERROR)  # of libraries, which report their progress otherwise
     standard_logging.getLogger("jax").setLevel("WARNING")  # such as a GPU that it cannot start
@@ -258,7 +262,10 @@ def parse(argv: list[str]) -> list[str]:
     _ = FLAGS.config and FLAGS.config.is_locked  # raises what loading the file raised
     return rest
   except flags.Error as error:
-    _leave(f"{' '.join(str(error).split())}; see --help.")
+    message = str(error)
+    if TRACEBACK in message:  # of a config file
+      message = f"--config cannot be loaded ({message.strip().splitlines()[-1].strip()})"
+    _leave(f"{' '.join(message.split())}; see --help.")
   except Exception as error:  # noqa: BLE001, a config file may raise anything
     message = str(error.args[0] if error.args else error).strip() or type(error).__name__
     place, unknown = _place(error), re.match(r"['\"]+(\w+)['\"]+", message)

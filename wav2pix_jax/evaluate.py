@@ -12,7 +12,7 @@ import numpy as np
 from wav2pix_jax import data, metrics
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.files import from_json, write_whole
 from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics import Need, evaluation_set, identity_classifier, vgg_face
 from wav2pix_jax.metrics.evaluation_set import EvaluationSet
@@ -193,7 +193,7 @@ def _read(path: Path) -> dict[str, Any]:
   if not path.exists():
     return {}
   try:
-    content = json.loads(path.read_text())
+    content = from_json(path.read_text())
   except ValueError:
     content = None
   if not isinstance(content, dict):

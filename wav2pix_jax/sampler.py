@@ -266,7 +266,8 @@ def sampling_keys(seed: int, name: str, windows: ArrayLike | None, draws: ArrayL
   `draws` are numbers, int [...], which are broadcast. `windows` is None where the key is to be the
   same in all windows, as in a film.
   """
-  root = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+  number = zlib.crc32(name.encode(errors="backslashreplace"))
+  root = jax.random.fold_in(jax.random.key(seed), number)
   if windows is not None:
     root = _fold_in(root, jnp.asarray(windows, jnp.uint32))
   return _fold_in(root, jnp.asarray(draws, jnp.uint32))

@@ -2,7 +2,6 @@
 
 import collections
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from data_builders.prepare import likeness, manifest, review
 from data_builders.prepare.manifest import Clip
 from wav2pix_jax.common.dlib_faces import SAME_PERSON, UnavailableError
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import exclusively, write_whole
+from wav2pix_jax.common.files import exclusively, from_json, write_whole
 
 REVIEW = "review.html"
 ACCEPT, REJECT = "accept", "reject"
@@ -32,6 +31,7 @@ class Curated:
   # "accept" or "reject" by clip id. Decisions take precedence over limits.
   decisions: dict[str, str]
   unknown: list[str]  # clip ids in the decisions that are not in the manifest
+  unreadable: list[str]  # clip ids whose faces cannot be read; they are not in `clips`
   missing: str  # reason why there are no distances; empty if there are
 
   @property
@@ -60,11 +60,14 @@ def curate(
     raise UserError(f"{folder}: its manifest has no clips.")
   decided = read_decisions(decisions_file) if decisions_file else {}
   with exclusively(folder, wait=False):
-    distances, missing = {}, ""
+    distances: dict[str, float] = {}
+    unreadable: list[Clip] = []
+    missing = ""
     try:
-      distances = likeness.distances(folder, clips)
+      distances, unreadable = likeness.distances(folder, clips)
     except UnavailableError as error:
       missing = f"no distances to other faces: {error}"
+    clips = [clip for clip in clips if clip not in unreadable] if unreadable else clips
     for i, clip in enumerate(clips):
       if clip.id in distances:
         scores = clip.scores | {"distance": distances[clip.id]}
@@ -75,6 +78,7 @@ def curate(
       {clip.id: failing(clip, limits) for clip in clips},
       {clip: decision for clip, decision in decided.items() if clip in known},
       [clip for clip in decided if clip not in known],
+      [clip.id for clip in unreadable],
       missing,
     )
     if with_review:
@@ -102,7 +106,7 @@ def read_decisions(path: Path) -> dict[str, str]:
   """
   wanted = 'a JSON file of {"<clip id>": "accept" or "reject"}, as exported by the review page'
   try:
-    decisions = json.loads(path.read_text())
+    decisions = from_json(path.read_text())
   except (OSError, ValueError) as error:
     raise UserError(f"--decisions={path}: cannot be read ({error}); expected {wanted}.") from error
   if not isinstance(decisions, dict):
@@ -137,6 +141,11 @@ def summary(curated: Curated, folder: Path) -> str:
     lines.append(
       f"{len(curated.unknown):,} decisions were ignored, as their clips are not in the manifest, "
       f"such as {curated.unknown[0]!r}."
+    )
+  if curated.unreadable:
+    lines.append(
+      f"{len(curated.unreadable):,} clips are left out, as their faces cannot be read, such as "
+      f"{curated.unreadable[0]!r}; python -m data_builders.prepare clips makes them again."
     )
   if curated.missing:
     lines.append(curated.missing)

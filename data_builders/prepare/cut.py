@@ -10,7 +10,7 @@ from typing import Any
 from data_builders.prepare import faces, manifest, media, scores
 from data_builders.prepare.videos import Video
 from wav2pix_jax.common import audio, images, schema
-from wav2pix_jax.common.files import atomically, write_whole
+from wav2pix_jax.common.files import atomically, from_json, write_whole
 
 DONE = "video.json"
 VERSION = 2  # increase it with every change of the clips or their scores: videos are cut again
@@ -78,9 +78,11 @@ def folder_of(video: Video, out: str) -> Path:
 def read_done(folder: Path) -> dict[str, Any]:
   """Returns what `cut` wrote about a video, or an empty dictionary if it was not cut."""
   try:
-    return json.loads((folder / DONE).read_text())
-  except (FileNotFoundError, NotADirectoryError):
+    done = from_json((folder / DONE).read_text())
+  except (FileNotFoundError, NotADirectoryError, ValueError):  # it was not cut, or is damaged
     return {}
+  whole = isinstance(done, dict) and {"stamp", "report", "clips"} <= done.keys()
+  return done if whole else {}
 
 
 def _cut(video: Video, folder: Path, settings: Settings) -> tuple[VideoReport, list[manifest.Clip]]:

@@ -15,7 +15,7 @@ from data_builders.prepare import cut, manifest, media, videos
 from data_builders.workers import workers
 from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import exclusively, write_whole
+from wav2pix_jax.common.files import exclusively, from_json, write_whole
 
 SETTINGS = "settings.json"
 REPORT = "report.jsonl"
@@ -49,7 +49,7 @@ def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.
       if done.parent not in folders:
         shutil.rmtree(done.parent)
     lines = [line for folder in folders for line in cut.read_done(folder).get("clips", ())]
-    clips = [manifest.from_json(line) for line in lines]
+    clips = [manifest.of_fields(line) for line in lines]
     languages = {video.name: video.language() for video in usable}
     clips = [
       dataclasses.replace(
@@ -108,7 +108,10 @@ def _check_settings(out: Path, settings: cut.Settings) -> None:
   path, now = out / SETTINGS, dataclasses.asdict(settings)
   if not path.exists():
     write_whole(path, json.dumps(now))
-  before = {"speech_seconds": schema.CLIP_SECONDS} | json.loads(path.read_text())
+  try:
+    before = {"speech_seconds": schema.CLIP_SECONDS} | from_json(path.read_text())
+  except (OSError, ValueError, TypeError) as error:
+    raise UserError(f"{path}: damaged ({error}); choose another --out.") from error
   other = ", ".join(f"--{name}={before[name]}" for name in now if before[name] != now[name])
   if other:
     raise UserError(

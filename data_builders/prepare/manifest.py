@@ -2,12 +2,13 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.files import from_json, write_whole
 
 MANIFEST = "manifest.jsonl"  # all clips
 CURATED = "curated.jsonl"  # the clips that `curate` kept
@@ -63,7 +64,7 @@ def read(path: Path) -> list[Clip]:
   clips = []
   for number, line in enumerate(lines, 1):
     try:
-      clips.append(from_json(json.loads(line)))
+      clips.append(of_fields(from_json(line)))
     except (KeyError, TypeError, ValueError) as error:
       raise UserError(
         f"{path}, line {number}: not a clip ({error}); python -m data_builders.prepare clips "
@@ -72,7 +73,27 @@ def read(path: Path) -> list[Clip]:
   return clips
 
 
-def from_json(fields: dict[str, Any]) -> Clip:
-  """Returns the clip of a line's fields, or raises KeyError, TypeError or ValueError."""
+def of_fields(fields: dict[str, Any]) -> Clip:
+  """Returns the clip of a line's fields, or raises KeyError, TypeError or ValueError.
+
+  Names of identities and clips that are in no encoding, as those of folders may be, are escaped.
+  """
   left, top, width, height = fields["box"]
-  return Clip(**fields | {"box": (left, top, width, height)})
+  clip = Clip(**fields | {"box": (left, top, width, height)})
+  for field in dataclasses.fields(clip):
+    value = getattr(clip, field.name)
+    if field.type is str and not isinstance(value, str):
+      raise ValueError(f"{field.name} is {value!r}, not text")
+  numbers = [clip.time, clip.confidence, *clip.box, *dict(clip.scores).values()]
+  if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+    raise ValueError("a time, a box or a score is not a number")
+  if "/" in clip.identity or clip.identity in ("", ".", ".."):
+    raise ValueError(f"the identity {clip.identity!r} is no name")
+  for path in (clip.face, clip.speech, clip.frame):
+    if Path(path).is_absolute() or ".." in Path(path).parts:
+      raise ValueError(f"{path!r} leads out of the folder")
+  return dataclasses.replace(clip, id=_escaped(clip.id), identity=_escaped(clip.identity))
+
+
+def _escaped(name: str) -> str:
+  return name.encode(errors="backslashreplace").decode()

@@ -4,7 +4,6 @@ import codecs
 import csv
 import dataclasses
 import io
-import json
 import os
 import re
 import unicodedata
@@ -12,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.files import from_json, write_whole
 
 IDENTITIES = "identities.csv"
 METADATA = ".info.json"  # ends the name of the file with a video's metadata, as of yt-dlp
@@ -45,7 +44,7 @@ class Video:
   def language(self) -> str:
     """Returns the language that the metadata beside the video name, or ""."""
     try:
-      about = json.loads(self.path.with_name(self.path.stem + METADATA).read_text("utf-8"))
+      about = from_json(self.path.with_name(self.path.stem + METADATA).read_text("utf-8"))
       return str(about.get("language") or "")
     except (OSError, ValueError, AttributeError):
       return ""
@@ -84,12 +83,13 @@ def find(folder: Path) -> list[Video]:
 
 def _video(root: Path, path: Path) -> Video:
   name = path.relative_to(root).as_posix()
-  if path.is_symlink() and not path.resolve().is_relative_to(root):
-    return Video(str(root), name, 0, f"a link that leads out of the folder, to {path.resolve()}")
   try:
-    return Video(str(root), name, path.stat().st_size)
+    size = path.stat().st_size
   except OSError as error:
     return Video(str(root), name, 0, f"cannot be opened ({error.strerror})")
+  if path.is_symlink() and not path.resolve().is_relative_to(root):
+    return Video(str(root), name, 0, f"a link that leads out of the folder, to {path.resolve()}")
+  return Video(str(root), name, size)
 
 
 def read_genders(folder: Path) -> dict[str, str]:

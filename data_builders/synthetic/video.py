@@ -14,7 +14,7 @@ from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import Person
 from wav2pix_jax.common import audio, movie
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.files import from_json, write_whole
 
 WIDTH, HEIGHT = 640, 480  # pixels
 FINEST = 105  # largest scale of a head, pixels per unit
@@ -48,8 +48,12 @@ def is_written(path: Path, seconds: float, rate: str) -> bool:
   if not path.exists():
     return False
   truth = path.with_suffix(".truth.json")
-  made = json.loads(truth.read_text()) if truth.exists() else {}
-  if (made.get("seconds"), made.get("rate")) != (seconds, rate):
+  try:
+    made = from_json(truth.read_text())
+    same = (made["seconds"], made["rate"]) == (seconds, rate)
+  except (OSError, ValueError, KeyError, TypeError):
+    same = False
+  if not same:
     raise UserError(f"{path} was made with other --seconds or --fps; choose another --out.")
   return True
 

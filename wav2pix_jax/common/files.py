@@ -132,6 +132,14 @@ def expanded(path: str | os.PathLike[str]) -> Path:
     raise UserError(f"{path}: there is no such home directory; write the path in full.") from error
 
 
+def from_json(text: str) -> Any:
+  """Returns what a JSON text says; raises ValueError if it is none, or nested too deeply."""
+  try:
+    return json.loads(text)
+  except RecursionError as error:
+    raise ValueError("nested too deeply") from error
+
+
 def fill_template(template: Path, data: Any) -> str:
   """Returns an HTML template with `data` as JSON in place of `/*DATA*/null`.
 

@@ -74,8 +74,12 @@ def grid(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str]) -> np.ndar
 def _lettering(labels: Sequence[str]) -> tuple[Any, Sequence[str]]:
   """Returns a font that has the labels' letters, and the labels; without accents if there is none.
 
-  Pillow's own font has ASCII alone; other letters take a font of the system.
+  Pillow's own font has ASCII alone; other letters take a font of the system. What is no letter,
+  such as a line break or a byte in no encoding, becomes "?".
   """
+  labels = [
+    "".join(letter if letter.isprintable() else "?" for letter in label) for label in labels
+  ]
   size = LABEL_HEIGHT - 4
   if "".join(labels).isascii():
     return ImageFont.load_default(size), labels

@@ -185,12 +185,16 @@ def packets(
 
   Raises av.ExitError where the time for reading is over.
   """
-  try:
-    yield from container.demux(*streams)
-  except av.ExitError:
-    raise
-  except av.FFmpegError:
-    return
+  while True:
+    try:
+      yield from container.demux(*streams)
+      return
+    except av.ExitError:
+      raise
+    except av.FFmpegError:
+      return
+    except IndexError:  # a packet of a stream that appeared meanwhile, which PyAV does not know
+      continue
 
 
 def _seconds(frame: av.AudioFrame) -> float:

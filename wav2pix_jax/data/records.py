@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
+from google.protobuf.json_format import ParseError
 from tensorflow_datasets.core.download.download_manager import NonMatchingChecksumError
 
 from data_builders import registry
@@ -24,6 +25,9 @@ from wav2pix_jax.common.indices import spread_evenly
 ARRAYS = "arrays_2"  # the cache's folder; another number for other content
 UNIFORM, CENTRED = "uniform", "centred"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
+
+# Errors of array_record's reader begin with one of these.
+_UNREADABLE = ("Invalid Riegeli/records", "Corrupted Riegeli/records", "open() failed")
 
 
 def check(dataset: Any, image_size: int | None = None) -> None:
@@ -53,12 +57,12 @@ def prepare(dataset: Any) -> PairsBuilder:
       written.
   """
   check(dataset)
-  builder = registry.builder(dataset)
+  builder = _opened(dataset)
   if Path(builder.data_dir).exists():
     return builder
   try:
     with exclusively(Path(builder.data_dir).parent):
-      builder = registry.builder(dataset)  # another process may have prepared it meanwhile
+      builder = _opened(dataset)  # another process may have prepared it meanwhile
       downloads = builder.DOWNLOADS and not dataset.source
       if not downloads:
         tfds.disable_progress_bar()  # the builders that read local files have their own
@@ -80,6 +84,22 @@ def prepare(dataset: Any) -> PairsBuilder:
       f"dataset {builder.info.full_name} could not be prepared in {dataset.data_dir} ({reason}); "
       f"{advice}."
     ) from error
+  return builder
+
+
+def _opened(dataset: Any) -> PairsBuilder:
+  """Returns the builder; raises UserError where what was prepared is damaged."""
+  try:
+    builder = registry.builder(dataset)
+  except (ParseError, UnicodeDecodeError) as error:
+    reason = str(error).partition("\n")[0]
+    raise UserError(
+      f"a dataset in {dataset.data_dir} is damaged ({reason}); remove its folder, and it is "
+      "prepared again."
+    ) from error
+  folder = Path(builder.data_dir)
+  if folder.exists() and not (folder / "dataset_info.json").exists():
+    raise UserError(f"{folder}: damaged; remove the folder, and it is prepared again.")
   return builder
 
 
@@ -200,23 +220,46 @@ def load(
     UserError: That leaves no record, or the cache cannot be written.
   """
   folder = Path(builder.data_dir) / ARRAYS / f"{split}_{image_size}px"
-  make_once(folder, functools.partial(_write_arrays, builder, split, image_size))
-  stops, identity, instant, instant_error = np.load(folder / "table.npy").T
-  records = Records(
-    faces=np.memmap(folder / "faces.u8", np.uint8, "r").reshape(-1, image_size, image_size, 3),
-    speech=np.memmap(folder / "speech.i16", np.int16, "r"),
-    stops=stops,
-    identity=identity.astype(np.int32),
-    instant=instant.astype(np.int32),
-    digest=(folder / "digest").read_text(),
-    instant_error=instant_error.astype(np.int32),
-  ).exact(largest_error)
+  try:
+    make_once(folder, functools.partial(_write_arrays, builder, split, image_size))
+  except RuntimeError as error:  # of array_record
+    reason = str(error).partition("\n")[0]
+    if not reason.startswith(_UNREADABLE):
+      raise
+    raise UserError(
+      f"{builder.data_dir}: damaged ({reason}); remove the folder, and it is prepared again."
+    ) from error
+  try:
+    records = _read_arrays(folder, image_size).exact(largest_error)
+  except (OSError, ValueError) as error:
+    reason = str(error).partition("\n")[0]
+    raise UserError(
+      f"{folder}: damaged ({reason}); remove the folder, and it is made again."
+    ) from error
   if not len(records):
     raise UserError(
       f"dataset.largest_instant_error is {largest_error} samples, which leaves none of the {split} "
       f"records of {builder.info.full_name}; set it to a larger number."
     )
   return records
+
+
+def _read_arrays(folder: Path, image_size: int) -> Records:
+  """Returns what `_write_arrays` wrote; raises OSError or ValueError if it is not whole."""
+  stops, identity, instant, instant_error = np.load(folder / "table.npy").T
+  faces = np.memmap(folder / "faces.u8", np.uint8, "r").reshape(-1, image_size, image_size, 3)
+  speech = np.memmap(folder / "speech.i16", np.int16, "r")
+  if (len(faces), len(speech)) != (len(stops), stops[-1]):
+    raise ValueError(f"{len(faces)} faces and {len(speech)} samples of {len(stops)} records")
+  return Records(
+    faces=faces,
+    speech=speech,
+    stops=stops,
+    identity=identity.astype(np.int32),
+    instant=instant.astype(np.int32),
+    digest=(folder / "digest").read_text(),
+    instant_error=instant_error.astype(np.int32),
+  )
 
 
 def _write_arrays(builder: PairsBuilder, split: str, image_size: int, folder: Path) -> None:

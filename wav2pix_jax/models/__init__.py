@@ -33,9 +33,17 @@ def check(config: Any) -> None:
   """Refuses a config whose networks cannot be built.
 
   Raises:
-    UserError: The image size is not a power of two from 8 on, the window is too short for the
-      encoder's strides, or the precision is unknown.
+    UserError: A width, size or share is out of range, the image size is not a power of two from 8
+      on, the window is too short for the encoder's strides, or the precision is unknown.
   """
+  for name, value in config.model.items():
+    if isinstance(value, tuple | list) and (not value or min(value) < 1):
+      raise UserError(f"model.{name} is {value}; it must have numbers of at least 1.")
+    least = 0 if name == "dropout_layers" else 1
+    if type(value) is int and value < least:
+      raise UserError(f"model.{name} is {value}; it must be at least {least}.")
+  if not 0 <= config.model.dropout < 1:
+    raise UserError(f"model.dropout is {config.model.dropout}; it must be from 0 to below 1.")
   size, window = config.image_size, config.dataset.window_samples
   if size < 8 or size & (size - 1):
     raise UserError(f"image_size is {size}; it must be a power of two, such as 64 or 128.")

@@ -61,7 +61,7 @@ def in_first(do: Callable[[], None]) -> None:
     except UserError as error:
       line = str(error)
   if jax.process_count() > 1:
-    text = np.frombuffer(line.encode()[:LONGEST_LINE].ljust(LONGEST_LINE), np.uint8)
+    text = np.frombuffer(line.encode(errors="replace")[:LONGEST_LINE].ljust(LONGEST_LINE), np.uint8)
     line = bytes(multihost_utils.broadcast_one_to_all(text)).decode(errors="ignore").rstrip()
   if line:
     raise UserError(line)
@@ -69,7 +69,7 @@ def in_first(do: Callable[[], None]) -> None:
 
 def same_everywhere(text: str) -> bool:
   """Whether all processes call this function with the same text."""
-  digest = np.uint32(zlib.crc32(text.encode()))
+  digest = np.uint32(zlib.crc32(text.encode(errors="backslashreplace")))
   return jax.process_count() == 1 or len(set(multihost_utils.process_allgather(digest))) == 1
 
 

@@ -8,7 +8,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import write_whole
+from wav2pix_jax.common.files import from_json, write_whole
 from wav2pix_jax.common.version import __version__
 
 MAY_CHANGE = {
@@ -139,7 +139,7 @@ def _read(workdir: Path) -> dict[str, Any]:
   """Returns the config, under "config", and what stands beside it."""
   path = workdir / "config.json"
   try:
-    saved = json.loads(path.read_text())
+    saved = from_json(path.read_text())
   except OSError as error:
     raise UserError(f"{path}: {error.strerror}; name the workdir of a run.") from error
   except ValueError as error:

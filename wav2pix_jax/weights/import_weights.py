@@ -1,13 +1,12 @@
 """The mode `import`: a workdir from the PyTorch release's checkpoint files, or from an export."""
 
-import json
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import exclusively
+from wav2pix_jax.common.files import exclusively, from_json
 from wav2pix_jax.runtime import checkpoint, distributed, history, run_config
 from wav2pix_jax.train_state import state_from_variables
 from wav2pix_jax.weights import pytorch_names, tensor_files
@@ -56,7 +55,7 @@ def import_weights(generator: Path, discriminator: Path, workdir: Path, config: 
 def _exported(path: Path, text: str) -> tuple[ConfigDict, list[str]]:
   """Returns the config and the speakers that exported tensors carry."""
   try:
-    saved = json.loads(text)
+    saved = from_json(text)
     config = ConfigDict(saved["config"]).lock()
     models.check(config)
     return config, list(saved[run_config.SPEAKERS])
