@@ -15,12 +15,16 @@ import cv2
 from wav2pix_jax.common.errors import UserError
 
 
+class CrashedError(UserError):
+  """A worker process ended before its job."""
+
+
 @contextlib.contextmanager
 def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
   """Yields a pool of one process per core, at most `jobs`, and terminates it if the block fails.
 
   Raises:
-    UserError: A worker was killed, for example for lack of memory.
+    CrashedError: A worker crashed or was killed, for example for lack of memory.
   """
   cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
   # spawn, as forking a process that runs JAX can hang
@@ -34,7 +38,7 @@ def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
       child.terminate()
     pool.shutdown(cancel_futures=True)
     if isinstance(error, BrokenProcessPool):
-      raise UserError(
+      raise CrashedError(
         "a worker process was killed, perhaps for lack of memory; free some, and run this again."
       ) from error
     raise

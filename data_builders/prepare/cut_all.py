@@ -6,13 +6,13 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import Future, as_completed
 from pathlib import Path
 
 import tqdm
 
 from data_builders.prepare import cut, manifest, media, videos
-from data_builders.workers import workers
+from data_builders.workers import CrashedError, workers
 from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, from_json, write_whole
@@ -63,21 +63,55 @@ def make(folder: Path, out: Path, settings: cut.Settings, run: Run) -> list[cut.
 
 
 def run_here(work: Work, found: Sequence[videos.Video]) -> list[cut.VideoReport]:
-  """Cuts videos in one process per core, with a progress bar that counts seconds of video."""
-  reports = []
-  with workers(len(found)) as pool:
-    seconds = dict(zip(found, pool.map(media.duration, found, chunksize=16), strict=True))
-    total = round(sum(seconds.values()))
-    with tqdm.tqdm(desc="Cutting", total=total, unit=" s of video") as bar:
-      longest_first = sorted(found, key=lambda video: -seconds[video])
-      running = {pool.submit(work, video): video for video in longest_first}
-      finished = 0.0
-      for done in as_completed(running):
-        reports.append(done.result())
-        finished += seconds[running[done]]
-        bar.set_postfix(videos=f"{len(reports)}/{len(found)}", refresh=False)
-        bar.update(round(finished) - bar.n)
+  """Cuts videos in one process per core, with a progress bar that counts seconds of video.
+
+  A process that crashes, as decoders may, takes the others with it. Those that were running are
+  then cut again, each in a process of its own; the video whose process crashes again has a problem.
+  """
+  reports: list[cut.VideoReport] = []
+  seconds = _durations(found)
+  waiting = sorted(found, key=lambda video: -seconds[video])  # the longest first
+  suspects: list[videos.Video] = []
+  total = round(sum(seconds.values()))
+  with tqdm.tqdm(desc="Cutting", total=total, unit=" s of video") as bar:
+
+    def add(report: cut.VideoReport, video: videos.Video) -> None:
+      reports.append(report)
+      waiting.remove(video)
+      left = sum(seconds[video] for video in [*waiting, *suspects])
+      bar.set_postfix(videos=f"{len(reports)}/{len(found)}", refresh=False)
+      bar.update(max(total - round(left) - bar.n, 0))
+
+    while waiting:
+      running: dict[Future[cut.VideoReport], videos.Video] = {}
+      started: list[videos.Video] = []
+      try:
+        with workers(len(waiting)) as pool:
+          running = {pool.submit(work, video): video for video in waiting}
+          for done in as_completed(running):
+            started = [video for future, video in running.items() if future.running()]
+            add(done.result(), running[done])
+      except CrashedError:
+        suspects += started or waiting[:1]
+        waiting = [video for video in waiting if video not in suspects]
+    for video in suspects:
+      waiting.append(video)
+      try:
+        with workers(1) as pool:
+          add(pool.submit(work, video).result(), video)
+      except CrashedError:
+        problem = "the process that read it crashed, or was killed for lack of memory"
+        add(cut.VideoReport(video.name, problem=problem), video)
   return reports
+
+
+def _durations(found: Sequence[videos.Video]) -> dict[videos.Video, float]:
+  """Returns lengths in seconds, for the progress bar."""
+  try:
+    with workers(len(found)) as pool:
+      return dict(zip(found, pool.map(media.duration, found, chunksize=16), strict=True))
+  except CrashedError:
+    return dict.fromkeys(found, 0.0)
 
 
 def summary(reports: Sequence[cut.VideoReport], out: Path) -> str:

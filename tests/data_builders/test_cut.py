@@ -280,6 +280,26 @@ def test_what_was_cut_is_not_cut_again_but_what_changed_is(tmp_path, monkeypatch
   assert not (out / "media" / "p1" / "film.mp4").exists()
 
 
+def crashing(video):
+  """Cuts nothing; of the bad videos the process ends as one that a decoder crashed."""
+  if "bad" in video.name:
+    os.kill(os.getpid(), signal.SIGSEGV)
+  time.sleep(0.05)
+  return cut.VideoReport(video.name, clips=1)
+
+
+def test_a_decoder_that_crashes_costs_one_video():
+  names = [f"ana/{'bad' if number in (3, 8) else 'good'}{number}.mp4" for number in range(12)]
+  found = [videos.Video("/nowhere", name, 0) for name in names]
+  reports = cut_all.run_here(crashing, found)
+  assert sorted(report.video for report in reports) == sorted(names)
+  for report in reports:
+    if "bad" in report.video:
+      assert "the process that read it crashed" in report.problem
+    else:
+      assert (report.clips, report.problem) == (1, "")
+
+
 def test_other_settings_are_refused(tmp_path, capsys):
   films.make(tmp_path / "raw" / "ana" / "film.mp4", seconds=5)
   command = ["clips", f"--videos={tmp_path / 'raw'}", f"--out={tmp_path / 'out'}"]

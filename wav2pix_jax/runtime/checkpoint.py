@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,35 @@ class Checkpoints:
   def _in_one_line(self, what: str, remedy: str) -> Iterator[None]:
     """Turns Orbax's errors about files that it cannot write or read into one line."""
     try:
-      yield
-    except (OSError, ValueError, KeyError) as error:
-      reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
+      with _without_reports_to_a_closed_loop():
+        yield
+    except Exception as error:
+      # Orbax raises a bare Exception where TensorStore cannot read an array.
+      if not isinstance(error, OSError | ValueError | KeyError) and type(error) is not Exception:
+        raise
+      first = error.__cause__ or error if type(error) is Exception else error
+      reason = (str(first).strip() or type(first).__name__).partition("\n")[0]
       if len(reason) > 240:  # the file system's message comes last
         reason = f"{reason[:80]} ... {reason[-150:]}"
       raise UserError(f"checkpoint in {self._folder} {what} ({reason}); {remedy}.") from error
+
+
+@contextlib.contextmanager
+def _without_reports_to_a_closed_loop() -> Iterator[None]:
+  """Drops the tracebacks of reads that were under way when another one failed.
+
+  TensorStore's threads report to an event loop that has ended with the failure, one by one, also
+  after this block; so where it fails, they are dropped from then on.
+  """
+  usual = sys.unraisablehook
+
+  def but_these(dropped: Any) -> None:
+    if str(dropped.exc_value) != "Event loop is closed":
+      usual(dropped)
+
+  sys.unraisablehook = but_these
+  yield
+  sys.unraisablehook = usual
 
 
 @contextlib.contextmanager
