@@ -1,14 +1,12 @@
 """Channels to videos, from a server on loopback: bounded, resumed, their origin kept."""
 
 import errno
-import http.server
 import json
 import os
 import sys
-import threading
-from email.utils import formatdate
 
 import films
+import loopback
 import pytest
 
 from data_builders.prepare import download, videos
@@ -26,70 +24,16 @@ def film(tmp_path_factory):
   return path.read_bytes()
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
-  def do_GET(self):
-    site, path = self.server.site, self.path
-    self.server.asked.append((path, self.headers.get("Range")))
-    self.server.cookies.append(self.headers.get("Cookie"))
-    if path in self.server.moved:
-      self.send_response(302)
-      self.send_header("Location", self.server.moved[path])
-      self.end_headers()
-      return
-    if self.server.busy.get(path) == [asked for asked, _ in self.server.asked].count(path):
-      self.send_error(503)
-      return
-    if path in self.server.refused:
-      self.send_error(429)
-      return
-    if path not in site:
-      self.send_error(404)
-      return
-    kind, content = site[path]
-    first = 0
-    wanted = self.headers.get("Range")
-    if wanted:
-      first = int(wanted.removeprefix("bytes=").split("-")[0])
-    self.send_response(206 if first else 200)
-    self.send_header("Content-Type", kind)
-    self.send_header("Accept-Ranges", "bytes")
-    self.send_header("Last-Modified", formatdate(0, usegmt=True))
-    if first:
-      self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
-    self.send_header("Content-Length", str(len(content) - first))
-    self.end_headers()
-    if self.command == "GET":
-      self.wfile.write(content[first:])
-
-  do_HEAD = do_GET  # noqa: N815
-
-  def log_message(self, *_):
-    pass
-
-
 @pytest.fixture
 def server(film):
   """Two channels as feeds, of three videos and one; of the first the second is gone."""
-  with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as served:
-    base = f"http://127.0.0.1:{served.server_port}"
+  with loopback.serving() as served:
     feeds = {"/ana.rss": ("a1", "gone", "a2", "a3"), "/bo.rss": ("b1",)}
     served.site = {f"/{name}.mp4": ("video/mp4", film) for name in ("a1", "a2", "a3", "b1")} | {
-      feed: ("application/rss+xml", _feed(base, names).encode()) for feed, names in feeds.items()
+      feed: ("application/rss+xml", loopback.feed(served.base, names).encode())
+      for feed, names in feeds.items()
     }
-    served.base, served.asked, served.moved, served.busy = base, [], {}, {}
-    served.refused, served.cookies = set(), []
-    thread = threading.Thread(target=served.serve_forever)
-    thread.start()
     yield served
-    served.shutdown()
-    thread.join()
-
-
-def _feed(base, names):
-  items = "".join(
-    f"<item><title>{name} é</title><link>{base}/{name}.mp4</link></item>" for name in names
-  )
-  return f'<?xml version="1.0"?><rss version="2.0"><channel><title>c</title>{items}</channel></rss>'
 
 
 def _table(folder, server, text):
