@@ -1,7 +1,9 @@
 """Evaluation from the command line, and what training says of its own faces."""
 
+import errno
 import importlib.util
 import json
+import os
 import shutil
 
 import conftest
@@ -214,3 +216,13 @@ def test_faces_sampled_here_and_measured_elsewhere_give_the_same_figures(workdir
   about.write_text(json.dumps(json.loads(about.read_text()) | {"digest": "0" * 16}))
   with pytest.raises(UserError, match="drawn from another dataset"):
     faces.measure(tmp_path / "faces", data_dir=None, source=None)
+
+
+def test_results_that_cannot_be_written_are_refused_before_any_work(tmp_path, monkeypatch):
+  def refuse(**_):
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+  monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+  monkeypatch.setattr(evaluate.checkpoint, "load", lambda _: pytest.fail("it began"))
+  with pytest.raises(UserError, match="cannot be written .Read-only file system"):
+    evaluate.evaluate(tmp_path, "test", tmp_path)

@@ -12,7 +12,7 @@ import numpy as np
 from wav2pix_jax import data, metrics
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import from_json, write_whole
+from wav2pix_jax.common.files import check_writable, from_json, write_whole
 from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics import Need, evaluation_set, identity_classifier, vgg_face
 from wav2pix_jax.metrics.evaluation_set import EvaluationSet
@@ -53,6 +53,7 @@ def evaluate(
       `measure`.
   """
   _read(out / METRICS)  # before any work
+  check_writable(out)
   run = checkpoint.load(workdir)
   of = evaluation_set.choose(workdir, run.config, split, added)
   faces = evaluation_set.sample(run.sampler, of, draws)

@@ -289,7 +289,7 @@ def crashing(video):
 
 
 def test_a_decoder_that_crashes_costs_one_video():
-  names = [f"ana/{'bad' if number in (3, 8) else 'good'}{number}.mp4" for number in range(12)]
+  names = ["ana/0.mp4", "ana/1.mp4", "ana/bad.mp4", "ana/3.mp4"]
   found = [videos.Video("/nowhere", name, 0) for name in names]
   reports = cut_all.run_here(crashing, found)
   assert sorted(report.video for report in reports) == sorted(names)

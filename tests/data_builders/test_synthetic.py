@@ -408,7 +408,7 @@ def test_a_run_on_synthetic_speakers_needs_no_data(tmp_path):
     assert gender["value"] == gender["real"] == 1.0  # all of them are women
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_a_split_that_does_not_fit_into_memory_has_the_same_records(tmp_path, monkeypatch):
   """TFDS sorts it on disk, for which it would need TensorFlow."""
   prepared = []

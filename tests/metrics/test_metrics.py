@@ -156,6 +156,7 @@ def control_rows(bench):
   return {control: bench.rows([control(bench)]) for control, *_ in CONTROLS}
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize(
   ("control", "name", "tells"), CONTROLS, ids=[f"{c.__name__}-{n}" for c, n, _ in CONTROLS]
 )
@@ -176,6 +177,7 @@ def test_good_faces_are_good(good_rows, record_property):
   assert snapshot._warnings(good_rows) == []
 
 
+@pytest.mark.extra
 @pytest.mark.parametrize(
   ("control", "words"), [(gray, "gray"), (mean_face, "collapsed"), (shuffled_speech, "ignore")]
 )
@@ -183,6 +185,7 @@ def test_warnings_in_words(control, words, control_rows):
   assert any(words in warning for warning in snapshot._warnings(control_rows[control]))
 
 
+@pytest.mark.extra
 def test_the_mean_face_passes_the_landmark_test(control_rows):
   """Why that row is not to be trusted alone."""
   assert control_rows[mean_face]["landmarks"].value == 1

@@ -130,7 +130,7 @@ def _assert_losses_agree(a, b, steps, record_property, what):
   assert worst < 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.extra
 def test_two_processes_learn_what_one_does(runs, record_property):
   """Losses and scores of 20 steps, but for rounding."""
   _assert_losses_agree(
@@ -144,8 +144,8 @@ def test_two_processes_learn_what_one_does(runs, record_property):
   assert len(list((runs / "two" / "tensorboard").iterdir())) == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("go_on", [_one, pytest.param(_two, marks=pytest.mark.extra)])
+@pytest.mark.extra
+@pytest.mark.parametrize("go_on", [_one, _two])
 def test_what_two_saved_goes_on_as_one_and_as_two(runs, released, tmp_path, go_on, record_property):
   shutil.copytree(runs / "two", tmp_path / "run")
   said = go_on(_command(tmp_path / "run", released, runs / "data", num_steps=24))

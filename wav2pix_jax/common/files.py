@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +75,13 @@ def writing(path: str | Path) -> Iterator[None]:
   except OSError as error:
     reason = error.strerror or str(error)
     raise UserError(f"{path}: cannot be written ({reason}); make room, or name another.") from error
+
+
+def check_writable(folder: Path) -> None:
+  """Raises UserError if nothing can be written into a folder, which is created if necessary."""
+  with writing(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 @contextlib.contextmanager

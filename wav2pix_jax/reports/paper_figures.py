@@ -9,7 +9,7 @@ import numpy as np
 
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import writing
+from wav2pix_jax.common.files import check_writable, writing
 from wav2pix_jax.metrics import evaluation_set
 from wav2pix_jax.metrics.evaluation_set import EvaluationSet
 from wav2pix_jax.runtime import checkpoint
@@ -49,6 +49,7 @@ def figures(workdir: Path, compare: Sequence[Path], split: str, out: Path) -> No
     import matplotlib  # noqa: F401
   except ImportError as error:
     raise UserError("matplotlib is not installed; pip install -e '.[eval]'") from error
+  check_writable(out)
   runs = [_generated(path, split) for path in (workdir, *compare)]
   first, *others = runs
   for other in others:
