@@ -49,8 +49,8 @@ class Side:
     return _theirs(self, *sized) if self.torch else _ours(self, *sized)
 
 
-JAX, BASE = Side("JAX, configs/release.py"), Side("JAX, configs/base.py", "base")
-PLAIN = Side("JAX, configs/base.py without matching", "base", moments=False)
+JAX, DEMO = Side("JAX, configs/release.py"), Side("JAX, configs/demo.py", "demo")
+PLAIN = Side("JAX, configs/demo.py without matching", "demo", moments=False)
 EAGER = Side("PyTorch, eager", torch="eager")
 COMPILED = Side("PyTorch, torch.compile", torch="torch.compile")
 # On a GPU. `EAGER` is compared there, too: it runs without TF32, as the release does.
@@ -76,8 +76,8 @@ def main() -> None:
     sides = [JAX_BF16, JAX_TF32, BASE_BF16, EAGER, EAGER_TF32, COMPILED_BF16]
     compared = [(JAX_TF32, EAGER), (JAX_BF16, EAGER), (JAX_BF16, COMPILED_BF16)]
   else:
-    sides = [JAX, EAGER, COMPILED, BASE, PLAIN]
-    compared = [(JAX, EAGER), (JAX, COMPILED), (BASE, PLAIN)]
+    sides = [JAX, EAGER, COMPILED, DEMO, PLAIN]
+    compared = [(JAX, EAGER), (JAX, COMPILED), (DEMO, PLAIN)]
   starts = {
     side.name: functools.partial(side.start, size, batch_size, flags.steps)
     for side in sides
