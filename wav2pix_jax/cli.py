@@ -24,7 +24,7 @@ CONFIGS = Path(__file__).parent / "configs"
 OUT_OF_MEMORY = "RESOURCE_EXHAUSTED"  # JAX's errors begin with it
 FLAGS = flags.FLAGS
 TRACEBACK = "Traceback (most recent call last)"
-TRAIN, DOCTOR = "train", "doctor"
+TRAIN, DOCTOR, ABLATE = "train", "doctor", "ablate"
 
 
 def _train() -> None:
@@ -137,7 +137,7 @@ MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
   "demo": (_demo, {}, ("workdir", "host", "port")),
   "evaluate": (_evaluate, {"workdir": "RUN"}, ("split", "num_draws", "noise", "vgg_face", "out")),
   "figures": (_figures, {"workdir": "RUN"}, ("compare", "split", "out")),
-  "ablate": (_ablate, {"config": "ablations"}, ("out",)),
+  ABLATE: (_ablate, {"config": "ablations"}, ("out",)),
   "import": (_import, {"generator": "FILE", "discriminator": "FILE", "workdir": "NEW"}, ()),
   "export": (_export, {"workdir": "RUN"}, ("out",)),
   DOCTOR: (_doctor, {}, ("config", "workdir")),
@@ -229,7 +229,8 @@ def run(argv: list[str]) -> None:
       if FLAGS[name].value is None:
         raise UserError(f"--{name} is missing; --mode={FLAGS.mode} needs --{name}={example}.")
     _keep_compiled_programs()
-    if FLAGS.mode not in (TRAIN, DOCTOR):  # they say it themselves
+    # Some say it themselves, or in the processes that they start, which need the GPU's memory.
+    if FLAGS.mode not in (TRAIN, DOCTOR, ABLATE):
       from wav2pix_jax.runtime import device
 
       device.announce()
