@@ -13,7 +13,7 @@ import pytest
 from wav2pix_jax import cli, sample, train
 from wav2pix_jax.common import audio, images
 from wav2pix_jax.configs import base
-from wav2pix_jax.runtime import preemption, run_config
+from wav2pix_jax.runtime import device, preemption, run_config
 
 BASE = "--config=configs/youtubers.py"
 MISTAKES = [
@@ -229,6 +229,15 @@ def test_without_a_home_directory_everything_works(trains, monkeypatch, tmp_path
   conftest.main("--config=demo", f"--workdir={tmp_path}")
   assert trains[0][1] == tmp_path
   assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+def test_an_ablation_leaves_the_devices_to_the_processes_it_starts(monkeypatch, tmp_path):
+  """JAX takes most of a GPU's memory as soon as it looks at it."""
+  calls = []
+  monkeypatch.setattr(device, "announce", lambda: pytest.fail("it looked at the devices"))
+  monkeypatch.setattr("wav2pix_jax.ablate.ablate", lambda *args: calls.append(args))
+  conftest.main("--mode=ablate", "--config=ablations", f"--out={tmp_path}")
+  assert calls[0][1] == tmp_path
 
 
 def test_compiled_programs_are_kept_where_caches_are(trains, monkeypatch, tmp_path):
