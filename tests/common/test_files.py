@@ -55,6 +55,14 @@ def test_a_file_or_folder_appears_whole_or_not_at_all(tmp_path, write):
   assert [left.name for left in path.parent.iterdir()] == ["name"]
 
 
+def test_a_folder_is_tried_without_making_it(tmp_path):
+  files.check_writable(tmp_path / "to" / "make")
+  assert not list(tmp_path.iterdir())
+  (tmp_path / "file").touch()
+  with pytest.raises(UserError, match="file"):
+    files.check_writable(tmp_path / "file" / "below")
+
+
 def test_what_is_made_once_is_not_made_again(tmp_path):
   made = []
 

@@ -78,10 +78,10 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-  """Raises UserError if nothing can be written into a folder, which is created if necessary."""
+  """Raises UserError if nothing can be written into a folder, whether it exists yet or not."""
   with writing(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    tempfile.TemporaryFile(dir=folder).close()
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    tempfile.TemporaryFile(dir=there).close()
 
 
 @contextlib.contextmanager
