@@ -26,8 +26,8 @@ def get_config() -> ConfigDict:
   config.ema_decay = 0.999  # ours: sampling uses averaged weights; with 0 it uses the last ones
 
   config.dataset = dataset = ConfigDict()
-  dataset.name = "synthetic"  # ours; or "clips" of videos, or published: "clean", "released"
-  dataset.source = ""  # ours; folder of clips, or published folder or archive (empty: download)
+  dataset.name = "synthetic"  # ours; or "clips", "pairs", or published: "clean", "released"
+  dataset.source = ""  # ours; clips, table of pairs, or published archive (empty: download)
   dataset.unseen = ()  # ours; speakers kept for a split `unseen`; not of published data
   dataset.data_dir = "data"  # ours; the folder of prepared datasets
   dataset.window_samples = 16_000  # release: 1 s; paper: 16,384
@@ -43,6 +43,9 @@ def get_config() -> ConfigDict:
   synthetic.clips_per_identity = 200  # ours; 160 of them for training
   synthetic.face_pixels = 128  # ours; at least image_size
   synthetic.seed = 0  # ours; seeds utterances, and speakers beyond the first ten
+
+  dataset.pairs = pairs = ConfigDict()
+  pairs.match = "line"  # ours; "identity": any face of a person with any speech of that person
 
   config.model = model = ConfigDict()
   model.encoder_widths = (16, 32, 128, 256, 512, 1024)  # paper

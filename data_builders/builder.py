@@ -49,9 +49,21 @@ class PairsBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # 
     """Returns the number of identities and of training records, without preparing the dataset."""
     raise NotImplementedError
 
+  @property
+  def any_face(self) -> bool:
+    """Whether any face of an identity goes with any speech of it, not only that of its record."""
+    return False
+
   def genders(self) -> dict[str, str]:
     """Returns the gender of each identity, "" or no entry where it is unknown."""
     return {}
+
+  def _log_download_bytes(self) -> None:
+    """TFDS says what it downloads, which is nothing where the source is made or lies here."""
+    if self.DOWNLOADS:
+      super()._log_download_bytes()
+    else:
+      print(f"Preparing dataset {self.info.full_name} in {self.data_dir} ...")
 
   def _info(self) -> tfds.core.DatasetInfo:
     return self.dataset_info_from_configs(

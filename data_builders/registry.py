@@ -8,6 +8,7 @@ from typing import Any
 
 from data_builders.builder import PairsBuilder
 from data_builders.clips.clips_dataset_builder import Builder as Clips
+from data_builders.pairs.pairs_dataset_builder import Builder as Pairs
 from data_builders.synthetic.synthetic_dataset_builder import Builder as Synthetic
 from data_builders.youtubers.youtubers_dataset_builder import Builder as Youtubers
 from wav2pix_jax.common.errors import UserError
@@ -16,6 +17,7 @@ from wav2pix_jax.common.files import expanded
 DATASETS: dict[str, type[PairsBuilder]] = {
   "synthetic": Synthetic,
   "clips": Clips,
+  "pairs": Pairs,
   "released": Youtubers,
   "clean": Youtubers,
 }

@@ -4,7 +4,6 @@ import collections
 import dataclasses
 import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -62,8 +61,7 @@ def config(source: str, unseen: Sequence[str]) -> ClipsConfig:
 def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tuple[int, Clip]]]]:
   """Returns the identities to learn, in the order of labels, and each split's (unit, clip) pairs.
 
-  Units are videos, numbered in order of their names. `splits.py` assigns them to splits. The clips
-  of an identity with a single video are split by time, see `splits.by_time`.
+  Units are videos, see `splits.divide`.
 
   Raises:
     UserError: The manifest cannot be read or has a clip twice, or unseen identities do not exist or
@@ -75,26 +73,17 @@ def clips_of_splits(chosen: ClipsConfig) -> tuple[list[str], dict[str, list[tupl
     raise UserError(f"{chosen.source}: has the clip {twice[0]!r} twice; remove one of the lines.")
   everyone = sorted({clip.identity for clip in clips})
   learned = splits.learned(everyone, chosen.unseen, str(chosen.source))
-  unit_of = {source: unit for unit, source in enumerate(sorted({clip.source for clip in clips}))}
-  units: dict[str, Counter[int]] = {identity: Counter() for identity in learned}
-  for clip in clips:
-    if clip.identity in units:
-      units[clip.identity][unit_of[clip.source]] += 1
-  split_of = splits.assign(units)
-  single = {identity for identity, sizes in units.items() if len(sizes) == 1}
+  known = [clip for clip in clips if clip.identity in learned]
+  unseen = [clip for clip in clips if clip.identity not in learned]
   found: dict[str, list[tuple[int, Clip]]] = collections.defaultdict(list)
-  for clip in clips:
-    if clip.identity not in single:
-      unit = unit_of[clip.source]
-      found[split_of.get(unit, schema.UNSEEN)].append((unit, clip))
-  for identity in sorted(single):
-    own = [clip for clip in clips if clip.identity == identity]
-    parts = splits.by_time([(clip.video, clip.time) for clip in own], schema.CLIP_SECONDS)
-    for split, part in parts.items():
-      unit = unit_of[own[0].source] + len(unit_of) * list(splits.SHARES).index(split)
-      found[split] += [(unit, own[i]) for i in part]
+  items = [splits.Item(clip.identity, clip.source, clip.video, clip.time) for clip in known]
+  for clip, place in zip(known, splits.divide(items), strict=True):
+    if place:
+      found[place[0]].append((place[1], clip))
+  sources = sorted({clip.source for clip in unseen})
+  found[schema.UNSEEN] = [(sources.index(clip.source), clip) for clip in unseen]
   order = (*splits.SHARES, schema.UNSEEN)
-  return learned, {split: found[split] for split in order if split in found}
+  return learned, {split: found[split] for split in order if found[split]}
 
 
 class Builder(PairsBuilder):
@@ -133,7 +122,11 @@ class Builder(PairsBuilder):
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager
     learned, by_split = clips_of_splits(self.builder_config)
-    _warn_of_single_videos(learned, by_split)
+    sources: dict[str, set[str]] = {identity: set() for identity in learned}
+    for split in splits.SHARES:
+      for _, clip in by_split.get(split, ()):
+        sources[clip.identity].add(clip.source)
+    splits.warn_of_single_units(sources)
     self.info.features[schema.IDENTITY].names = [*learned, *self.builder_config.unseen]
     return {split: self._generate_examples(split, found) for split, found in by_split.items()}
 
@@ -158,21 +151,3 @@ class Builder(PairsBuilder):
       instant = len(speech) // 2
       offset = schema.CLIP_SAMPLES // 2 - instant
       yield record(clip.id, face, speech, clip.identity, unit, offset, instant)
-
-
-def _warn_of_single_videos(
-  learned: Sequence[str], by_split: dict[str, list[tuple[int, Clip]]]
-) -> None:
-  """Says whose splits share a video."""
-  sources: dict[str, set[str]] = collections.defaultdict(set)
-  for split in splits.SHARES:
-    for _, clip in by_split.get(split, ()):
-      sources[clip.identity].add(clip.source)
-  single = [identity for identity in learned if len(sources[identity]) == 1]
-  if single:
-    print(
-      f"warning: of {', '.join(single)} there is one video only, which is split by time, with gaps "
-      "of the length of a clip. Recording and clothes are the same in all splits, so figures "
-      "flatter; give each identity three videos.",
-      file=sys.stderr,
-    )

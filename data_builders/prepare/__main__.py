@@ -1,11 +1,11 @@
-"""Turns channels into curated clips: python -m data_builders.prepare COMMAND --help."""
+"""Turns channels into clips, and folders into pairs: python -m data_builders.prepare --help."""
 
 import argparse
 import math
 import sys
 
 from data_builders import command
-from data_builders.prepare import curate, cut, cut_all, download, on_beam
+from data_builders.prepare import curate, cut, cut_all, download, on_beam, pairs
 from wav2pix_jax.common import schema
 
 
@@ -52,6 +52,12 @@ def _curate(flags: argparse.Namespace, _: list[str]) -> int:
   if flags.review:
     print(f"Open {flags.clips / curate.REVIEW} in a browser.")
   return 0
+
+
+def _pairs(flags: argparse.Namespace, _: list[str]) -> int:
+  report = pairs.make(flags.faces, flags.speech, flags.out, flags.align)
+  print(pairs.summary(report, flags.out))
+  return int(bool(report.problems))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,6 +131,18 @@ def _parser() -> argparse.ArgumentParser:
     help="replaces a limit; the defaults are "
     + ", ".join(f"{name} {limit}" for name, limit in curate.LIMITS.items()),
   )
+
+  about = "write a table of pictures beside recordings, for the dataset pairs"
+  add = _command(commands, "pairs", _pairs, about)
+  add("--faces", type=path, required=True, help="folder with a folder of pictures per person")
+  add(
+    "--speech",
+    type=path,
+    required=True,
+    help="folder with a folder of recordings per person, in which a folder stands for a video",
+  )
+  add("--out", type=path, required=True, help="the CSV file")
+  add("--align", action="store_true", help="crop each picture to its face, as clips does")
   return parser
 
 

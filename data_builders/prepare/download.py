@@ -22,6 +22,7 @@ import tqdm
 from data_builders.prepare import videos
 from data_builders.prepare.manifest import write_json_lines
 from data_builders.prepare.videos import GENDER, NAME
+from data_builders.tables import read_table
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, write_whole
 
@@ -74,20 +75,20 @@ def read_channels(path: Path) -> list[Channel]:
   Raises:
     UserError: The table cannot be read, or lacks columns or rows.
   """
-  rows = videos.read_table(path, COLUMNS)
+  rows = read_table(path, COLUMNS)
   if not rows:
     raise UserError(f"{path}: has no channels; expected one per line, as {','.join(COLUMNS)}.")
   channels, line_of = [], dict[str, int]()
-  for line, row in enumerate(rows, 2):
-    name = unicodedata.normalize("NFC", row[NAME].strip())
-    url = _address(row[URL].strip())
+  for line, row in rows:
+    name = unicodedata.normalize("NFC", row[NAME])
+    url = _address(row[URL])
     problem = videos.folder_problem(name)
     if not problem and (before := line_of.setdefault(name.casefold(), line)) != line:
       problem = f"the name {name!r} is already that of line {before}"
     if not problem and not _is_url(url):
       problem = f"{url!r} is not a URL with http:// or https://"
     at = f"line {line}: {problem}" if problem else ""
-    channels.append(Channel(name, row[GENDER].strip(), url, at))
+    channels.append(Channel(name, row[GENDER], url, at))
   return channels
 
 

@@ -1,15 +1,14 @@
-"""Finds videos, and reads and writes the tables of identities and channels."""
+"""Finds videos, and reads and writes the table of identities."""
 
-import codecs
 import csv
 import dataclasses
 import io
 import os
-import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from data_builders.tables import read_table
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import from_json, write_whole
 
@@ -100,7 +99,7 @@ def read_genders(folder: Path) -> dict[str, str]:
   path = folder / IDENTITIES
   if not path.exists():
     return {}
-  return {row[NAME].strip(): row[GENDER].strip() for row in read_table(path, (NAME, GENDER))}
+  return {row[NAME]: row[GENDER] for _, row in read_table(path, (NAME, GENDER))}
 
 
 def write_genders(folder: Path, genders: dict[str, str]) -> None:
@@ -117,48 +116,6 @@ def write_identities(folder: Path, genders: Iterable[tuple[str, str]]) -> None:
   table = io.StringIO()
   csv.writer(table, lineterminator="\n").writerows([(NAME, GENDER), *genders])
   write_whole(folder / IDENTITIES, table.getvalue())
-
-
-def read_table(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-  """Returns the rows of a CSV file with a header, by the names in `columns`.
-
-  It may be as spreadsheets write it: in UTF-8, UTF-16 or Windows-1252, with commas, semicolons or
-  tabs, and with the names of columns in capitals or not, with spaces, hyphens or underscores.
-
-  Raises:
-    UserError: The file cannot be read, or lacks some of the columns, which are named.
-  """
-  try:
-    text = _decoded(path.read_bytes())
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    read = csv.reader(text.splitlines(), delimiter=separator, skipinitialspace=True, strict=True)
-    found, *rows = [row for row in read if any(cell.strip() for cell in row)] or [[]]
-  except (OSError, UnicodeDecodeError, csv.Error) as error:
-    raise UserError(f"{path}: not a CSV file that can be read ({error}).") from error
-  place = {_plain(name): i for i, name in enumerate(found)}
-  missing = [column for column in columns if _plain(column) not in place]
-  if missing:
-    raise UserError(
-      f"{path}: no column {', '.join(missing)}; the first line must contain {','.join(columns)}, "
-      f"and is {','.join(found) or 'empty'}."
-    )
-  places = {column: place[_plain(column)] for column in columns}
-  return [{name: row[i] if i < len(row) else "" for name, i in places.items()} for row in rows]
-
-
-def _decoded(content: bytes) -> str:
-  """Returns a text file's text; raises UnicodeDecodeError."""
-  if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-    return content.decode("utf-16")
-  try:
-    return content.decode("utf-8-sig")
-  except UnicodeDecodeError:
-    return content.decode("cp1252")
-
-
-def _plain(name: str) -> str:
-  return re.sub(r"[\s_-]+", "-", name.strip().casefold())
 
 
 def folder_problem(name: str) -> str:

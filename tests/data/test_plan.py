@@ -9,7 +9,7 @@ from wav2pix_jax import data
 from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.data import plan
-from wav2pix_jax.data.plan import FURTHER, MISMATCHED, RECORD, START
+from wav2pix_jax.data.plan import FACE, FURTHER, MISMATCHED, RECORD, START
 
 
 @pytest.fixture
@@ -39,6 +39,7 @@ def test_a_plan_is_a_few_integers(records, config):
   assert {name: (x.shape, x.dtype) for name, x in one.items()} == {
     RECORD: ((8,), np.int32),
     START: ((8,), np.int32),
+    FACE: ((8,), np.int32),
     schema.LENGTH: ((8,), np.int32),
     schema.SEED: ((8,), np.uint32),
     schema.MIRRORED: ((8,), np.bool_),
@@ -47,6 +48,18 @@ def test_a_plan_is_a_few_integers(records, config):
     FURTHER: ((8, 2), np.int32),
     schema.FURTHER_MIRRORED: ((8, 2), np.bool_),
   }
+
+
+def test_a_face_is_of_the_record_or_where_any_will_do_of_the_speaker(records, config):
+  config.loss.matching, config.loss.matching_faces = 1.0, 2
+  examples = _examples(records, config, 200)
+  np.testing.assert_array_equal(examples[FACE], examples[RECORD])
+  examples = _examples(dataclasses.replace(records, any_face=True), config, 200)
+  identity = records.identity[examples[RECORD]]
+  np.testing.assert_array_equal(records.identity[examples[FACE]], identity)
+  for who in np.unique(identity):
+    assert len(np.unique(examples[FACE][identity == who])) > 3
+  assert (examples[FURTHER] != examples[FACE][:, None]).all()
 
 
 def test_one_identity_cannot_train(records, config):

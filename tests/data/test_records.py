@@ -17,7 +17,7 @@ def records(clean, config):
 @pytest.mark.parametrize(
   ("field", "value", "words"),
   [
-    ("name", "voxceleb", "choose from synthetic, clips, released, clean"),
+    ("name", "voxceleb", "choose from synthetic, clips, pairs, released, clean"),
     ("window_offset", "middle", "choose from uniform, centred"),
     ("audio_steps", ("loud",), "choose from peak, pre_emphasis"),
   ],

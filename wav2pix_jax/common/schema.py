@@ -10,7 +10,7 @@ A record is what a builder in `data_builders/` writes, one per pair of face and 
 | `identity` | class label | who speaks and is seen; labels of the split `unseen` come last |
 | `offset` | int32 | samples from the start of the 4 s clip to `speech[0]`; -1 if unknown |
 | `instant` | int32 | index into `speech` at which the face was filmed; may lie outside |
-| `instant_error` | int32 | bound of the error of `instant` in samples; 0 if it is exact |
+| `instant_error` | int32 | bound of the error of `instant` in samples; 64,000 if unknown |
 | `unit` | int32 | what the splits keep together: an audio group, a video or an utterance |
 
 A raw batch is what `data/gather.py` makes of records for B examples:

@@ -86,7 +86,7 @@ def gather_on_device(
 
 def _labelled_faces(faces: Any, identity: Any, plan: dict[str, Any]) -> dict[str, Any]:
   """Returns all of a raw batch but the speech, from NumPy's or JAX's arrays."""
-  chosen = plan[plans.RECORD]
+  chosen = plan[plans.FACE]
   batch = {schema.FACE: faces[chosen], schema.IDENTITY: identity[chosen]}
   if plans.MISMATCHED in plan:
     batch[schema.MISMATCHED_FACE] = faces[plan[plans.MISMATCHED]]

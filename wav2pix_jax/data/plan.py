@@ -17,8 +17,8 @@ from wav2pix_jax.data.records import UNIFORM, Records, centred_start
 # Samples by which a centred window moves in training; a mouth opens and closes within 0.2 s.
 JITTER = schema.SAMPLE_RATE // 50
 
-RECORD, START, FURTHER = "record", "start", "further"
-MISMATCHED = "mismatched"
+RECORD, START, FACE = "record", "start", "face"
+MISMATCHED, FURTHER = "mismatched", "further"
 Plan = dict[str, np.ndarray]
 
 
@@ -43,8 +43,9 @@ def plan_batches(
   Returns:
     Batches of integers:
 
-    - `record` int32 [B]: the example's record;
+    - `record` int32 [B]: the record of the example's speech;
     - `start` int32 [B]: where its window starts in the record's speech;
+    - `face` int32 [B]: the record of its face, which is another one where `records.any_face`;
     - `length` int32 [B]: samples of speech in the window, which zeros follow;
     - `seed` uint32 [B]: the seed of its augmentation;
     - `mirrored` bool [B]: whether its face is mirrored;
@@ -89,6 +90,7 @@ class _Example(grain.transforms.RandomMap):
     self._lengths, self._instants = records.lengths.tolist(), records.instant.tolist()
     self._identity = records.identity.tolist()
     labels = range(max(self._identity) + 1)
+    self._any_face = records.any_face
     self._own = [np.flatnonzero(records.identity == label).astype(np.int32) for label in labels]
     self._others = [np.flatnonzero(records.identity != label).astype(np.int32) for label in labels]
     self._mismatched = config.loss.mismatched
@@ -107,13 +109,13 @@ class _Example(grain.transforms.RandomMap):
       schema.SEED: rng.integers(1 << 32, dtype=np.uint32),
       schema.MIRRORED: self._mirrored(rng),
     }
-    others = self._others[identity]
+    own, others = self._own[identity], self._others[identity]
+    plan[FACE] = own[rng.integers(len(own))] if self._any_face else plan[RECORD]
     if self._mismatched:
       plan[MISMATCHED] = others[rng.integers(len(others))]
       plan[schema.MISMATCHED_MIRRORED] = self._mirrored(rng)
     if self._further:
-      own = self._own[identity]
-      pool = next(filter(len, (own[own != element], others, own)))
+      pool = next(filter(len, (own[own != plan[FACE]], others, own)))
       plan[FURTHER] = rng.choice(pool, self._further, replace=len(pool) < self._further)
       mirrored = [self._mirrored(rng) for _ in range(self._further)]
       plan[schema.FURTHER_MIRRORED] = np.array(mirrored)

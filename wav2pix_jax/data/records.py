@@ -150,6 +150,7 @@ class Records:
   instant: np.ndarray
   digest: str  # 16 hex digits, which change if any of these arrays does
   instant_error: np.ndarray  # bound of the error of `instant`, samples, int32 [N]
+  any_face: bool = False  # whether any face of the speaker goes with the speech of a record
 
   def __len__(self) -> int:
     return len(self.stops)
@@ -230,7 +231,8 @@ def load(
       f"{builder.data_dir}: damaged ({reason}); remove the folder, and it is prepared again."
     ) from error
   try:
-    records = _read_arrays(folder, image_size).exact(largest_error)
+    records = _read_arrays(folder, image_size)
+    records = dataclasses.replace(records, any_face=builder.any_face).exact(largest_error)
   except (OSError, ValueError) as error:
     reason = str(error).partition("\n")[0]
     raise UserError(

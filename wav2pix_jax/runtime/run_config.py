@@ -26,6 +26,7 @@ NETWORKS = ("image_size", "ema_decay", "dataset.window_samples", "dataset.audio_
 # Fields added since version 0.2, with the value that changes nothing, which older runs have.
 ADDED: dict[str, Any] = {
   "dataset.largest_instant_error": 64_000,
+  "dataset.pairs.match": "line",
   "loss.matching": 0.0,
   "loss.matching_faces": 8,
   "loss.mismatched_moment": 0.0,

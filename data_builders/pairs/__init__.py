@@ -1,0 +1,1 @@
+"""The dataset `pairs`: pictures of people beside recordings of them, listed in a table."""
