@@ -21,6 +21,7 @@ def get_config() -> ConfigDict:
   config.seed = 0  # ours; seeds initialisation, shuffling, windows and dropout
   config.image_size = 128  # pixels, a power of two; paper: 128 (in figure 6 also 64)
   config.num_steps = 5_000  # ours, for 1,600 records: more steps were worse (docs/results.md)
+  config.speaker_steps = 0  # ours; first steps, in which only the speaker's name is learned
   config.batch_size = 64  # release; over all devices
   config.precision = "float32"  # release; TF32 on GPUs. "bfloat16": for convolutions only
   config.ema_decay = 0.999  # ours: sampling uses averaged weights; with 0 it uses the last ones
@@ -48,8 +49,9 @@ def get_config() -> ConfigDict:
   pairs.match = "line"  # ours; "identity": any face of a person with any speech of that person
 
   config.model = model = ConfigDict()
+  model.encoder = "waveform"  # paper; "log_mel": ours, of spectra, see docs/recipe.md
   model.encoder_widths = (16, 32, 128, 256, 512, 1024)  # paper
-  model.encoder_hidden = 256  # paper
+  model.encoder_hidden = 256  # paper; with "log_mel" the channels of its convolutions
   model.embedding = 128  # paper
   model.encoder_batch_norm = True  # release
   model.normalise_embedding = True  # ours: speech matters to both networks from the first step

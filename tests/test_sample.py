@@ -40,6 +40,15 @@ def test_a_face_for_each_second_and_draw(trained, tmp_path):
   assert not np.array_equal(*draws)
 
 
+def test_pooled_there_is_one_face_of_a_recording(trained, tmp_path):
+  workdir, _ = trained
+  audio.write_wav(tmp_path / "a.wav", _speech(3 * 16_000))
+  flags = f"--workdir={workdir}", f"--speech={tmp_path / 'a.wav'}", f"--out={tmp_path / 'out'}"
+  conftest.main("--mode=sample", "--pool", "--num_draws=2", *flags)
+  names = {path.name for path in (tmp_path / "out").iterdir()}
+  assert names == {"a_0000_00.png", "a_0000_01.png", "a_grid.png"}
+
+
 def test_the_held_out_recordings_can_be_sampled_from(trained, tmp_path):
   workdir, first = trained
   recordings = workdir / "samples" / "held_out"

@@ -107,6 +107,19 @@ def test_more_draws_and_longer_recordings_change_no_face(sampler):
   assert _near(sampler.draw(recording[:32_000], 16_000, seed=1, name="x"), all_of_them[:2, :1])
 
 
+def test_pooling_gives_one_face_of_the_whole_recording(sampler):
+  recording = WINDOWS[:5].ravel()
+  pooled = sampler.draw(recording, 16_000, 2, seed=1, name="x", pool=True)
+  assert pooled.shape == (1, 2, 16, 16, 3)
+  for window in WINDOWS[:2]:  # of one second, or of equal ones, it is the same face
+    alone = sampler.draw(window, 16_000, 2, seed=1, name="x")
+    assert _near(sampler.draw(window, 16_000, 2, seed=1, name="x", pool=True), alone)
+    assert _near(sampler.draw(np.tile(window, 3), 16_000, 2, seed=1, name="x", pool=True), alone)
+    assert not _near(pooled, alone)
+  backwards = WINDOWS[4::-1].ravel()
+  assert _near(sampler.draw(backwards, 16_000, 2, seed=1, name="x", pool=True), pooled)
+
+
 def test_seeds_names_and_draws_give_other_faces_and_the_same_ones_the_same(sampler):
   speech = WINDOWS[0]
   first, second = sampler.draw(speech, 16_000, 2, seed=0, name="a")[0]

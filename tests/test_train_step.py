@@ -83,6 +83,30 @@ def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
     assert not _equal(params, state.generator.params[part])
 
 
+@pytest.mark.parametrize("encoder", models.ENCODERS)
+def test_a_speaker_step_trains_encoder_and_classifier_alone(config, encoder):
+  config.model.encoder, config.speaker_steps = encoder, 2
+  state, *_ = _setting(config)
+  step = _step(train_step.speaker_step, config.to_json(sort_keys=True))
+  batch = _batch(config, 4)
+  first, metrics = step(state, batch, KEY)
+  assert int(first.step) == 1
+  assert metrics["finite"] == 1
+  for part, params in first.generator.params.items():
+    assert _equal(params, state.generator.params[part]) == (part == "upsampler")
+  assert _equal(first.discriminator, state.discriminator)
+  assert not _equal(
+    first.generator.stats["batch_stats"]["encoder"], state.generator.stats["batch_stats"]["encoder"]
+  )
+  moments = first.generator.opt_state
+  second, later = step(first, batch, KEY)
+  assert later["g_loss/softmax"] < metrics["g_loss/softmax"]
+  assert not _equal(moments, state.generator.opt_state)
+  assert _equal(second.generator.opt_state, state.generator.opt_state)  # as at the start
+  first, metrics = step(state, batch | {schema.SPEECH: batch[schema.SPEECH] * np.nan}, KEY)
+  assert metrics["finite"] == 0
+
+
 def _with_moments(config):
   config.loss.matching, config.loss.matching_faces = 1.0, 2
   config.loss.mismatched_moment = 1.0

@@ -58,7 +58,7 @@ def _sample() -> None:
   from wav2pix_jax.sample import sample
 
   out = _path("out") or Path("samples")
-  sample(_weights(), _path("speech"), FLAGS.num_draws or 1, FLAGS.seed, out)
+  sample(_weights(), _path("speech"), FLAGS.num_draws or 1, FLAGS.seed, out, FLAGS.pool)
 
 
 def _video() -> None:
@@ -128,7 +128,11 @@ def _doctor() -> None:
 # Each mode with its function, the flags that it needs with an example, and those that it may have.
 MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
   TRAIN: (_train, {"config": "demo"}, ("workdir", "init", "dry_run", "distributed", "profile")),
-  "sample": (_sample, {"speech": "FILE or FOLDER"}, ("workdir", "num_draws", "seed", "out")),
+  "sample": (
+    _sample,
+    {"speech": "FILE or FOLDER"},
+    ("workdir", "num_draws", "seed", "pool", "out"),
+  ),
   "video": (
     _video,
     {"speech": "FILE or FOLDER"},
@@ -176,6 +180,9 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer(
   "seed", 0, "sample, video: seed of the faces.", lower_bound=0, upper_bound=2**32 - 1
+)
+flags.DEFINE_bool(
+  "pool", False, "sample: one face per recording, from the mean of its seconds' embeddings."
 )
 flags.DEFINE_float("fps", 25, "video: frames per second.", lower_bound=1, upper_bound=240)
 flags.DEFINE_float(

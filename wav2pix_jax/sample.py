@@ -12,7 +12,9 @@ from wav2pix_jax.runtime import checkpoint
 GRID_COLUMNS = 10  # seconds side by side
 
 
-def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) -> None:
+def sample(
+  workdir: Path, speech: Path, num_draws: int, seed: int, out: Path, pool: bool = False
+) -> None:
   """Samples faces for each second of each recording, with dropout on.
 
   Writes `<recording>_<window>_<draw>.png` for every face, and `<recording>_grid.png` with all faces
@@ -25,6 +27,8 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
     num_draws: Faces per window, at least 1.
     seed: Seed of the dropout masks.
     out: The directory for the pictures.
+    pool: Whether to sample one face for each recording, as window 0, from the mean of its windows'
+      embeddings.
 
   Raises:
     UserError: There is no checkpoint, or no recording that can be read.
@@ -35,7 +39,7 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
   about = run.about | {"Seed": str(seed)}
   bar = tqdm.tqdm(recordings.items(), "Sampling", unit=" recordings")
   for name, (path, recording) in bar:
-    faces = run.sampler.draw(recording, schema.SAMPLE_RATE, num_draws, seed, path.name)
+    faces = run.sampler.draw(recording, schema.SAMPLE_RATE, num_draws, seed, path.name, pool)
     for window, draws in enumerate(faces):
       for draw, face in enumerate(draws):
         images.save_png(out / f"{name}_{window:04d}_{draw:02d}.png", face, about)
@@ -44,7 +48,7 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
       seconds = f"{doubts.count(doubt)} of {len(doubts)} seconds"
       bar.write(f"warning: {path.name}: {seconds} are {doubt}; their faces may mean nothing.")
     grid = out / f"{name}_grid.png"
-    images.save_png(grid, _grid(path.name, faces, doubts), about)
+    images.save_png(grid, _grid(path.name, faces, doubts, len(doubts) if pool else 1), about)
   print(
     f"Sampled from {len(recordings)} recordings into {out}, with step {run.step} of {workdir} and "
     f"seed {seed}; see {grid}."
@@ -53,15 +57,15 @@ def sample(workdir: Path, speech: Path, num_draws: int, seed: int, out: Path) ->
     raise IncompleteError(f"{len(failed)} files could not be read: {' '.join(failed)}")
 
 
-def _grid(name: str, faces: np.ndarray, doubts: list[str]) -> np.ndarray:
+def _grid(name: str, faces: np.ndarray, doubts: list[str], seconds: int) -> np.ndarray:
   """Returns all faces [windows, draws, S, S, 3] of a recording in rows: uint8 [H, W, 3].
 
-  Labels say why faces are in doubt.
+  Each face is of so many seconds. Labels say why faces are in doubt.
   """
   rows, labels = [], []
   for start in range(0, len(faces), GRID_COLUMNS):
     columns = faces[start : start + GRID_COLUMNS]
-    end = start + len(columns)
+    end = (start + len(columns)) * seconds
     doubtful = dict.fromkeys(filter(None, doubts[start:end]))
     for draw in range(faces.shape[1]):
       rows.append(list(columns[:, draw]))

@@ -45,7 +45,13 @@ class Sampler:
     }
 
   def draw(
-    self, speech: np.ndarray, sample_rate: int, num_draws: int = 1, seed: int = 0, name: str = ""
+    self,
+    speech: np.ndarray,
+    sample_rate: int,
+    num_draws: int = 1,
+    seed: int = 0,
+    name: str = "",
+    pool: bool = False,
   ) -> np.ndarray:
     """Returns faces for each second of a recording, uint8 [windows, num_draws, S, S, 3].
 
@@ -57,11 +63,18 @@ class Sampler:
       num_draws: Faces per window.
       seed: Seed of the dropout masks, from 0 to 2**32 - 1.
       name: Name of the recording, which is part of the seed: `--mode=sample` gives the file's name.
+      pool: Whether to average the embeddings of all windows, for one face of the whole recording:
+        the result is [1, num_draws, S, S, 3], with the keys of the first window.
 
     Raises:
       UserError: The speech has another shape or dtype, values out of range, or no samples.
     """
     windows = self._windows(speech, sample_rate)
+    if pool:
+      embeddings, _ = self._listen(len(windows), windows.__getitem__)
+      keys = sampling_keys(seed, name, 0, np.arange(num_draws))
+      pooled = mean_embedding(embeddings)[None]
+      return np.asarray(_draw_batch(self._variables, pooled, keys, self._static["generator"]))
     count = len(windows)
     keys = sampling_keys(seed, name, np.arange(count), np.arange(num_draws)[:, None])
     faces, _ = self.sample(np.tile(windows, (num_draws, 1)), keys.ravel())
@@ -134,11 +147,10 @@ class Sampler:
     instants = frame_times(len(recording), fps) * schema.SAMPLE_RATE
     starts = instants.round().astype(int) - length // 2
 
-    def listen(chosen: np.ndarray) -> tuple[jax.Array, jax.Array]:
-      windows = np.stack([audio.cut(recording, start, length) for start in starts[chosen]])
-      return _listen_batch(self._variables, windows, **self._static)
-
-    embeddings, logits = in_batches(listen, len(starts), BATCH)
+    embeddings, logits = self._listen(
+      len(starts),
+      lambda chosen: np.stack([audio.cut(recording, start, length) for start in starts[chosen]]),
+    )
     embeddings = cross_fade(embeddings, np.asarray(jax.nn.softmax(logits)), round(blend * fps))
     keys = sampling_keys(seed, name, None, np.arange(num_draws))
     for first in range(0, len(embeddings), BATCH):
@@ -165,6 +177,17 @@ class Sampler:
     size = min(BATCH, 1 << (len(windows) - 1).bit_length())
     faces, logits = in_batches(forward, len(windows), size)
     return faces, logits
+
+  def _listen(
+    self, count: int, windows: Callable[[np.ndarray], np.ndarray]
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns embeddings [count, E] and logits; `windows` returns those of some indices."""
+
+    def listen(chosen: np.ndarray) -> tuple[jax.Array, jax.Array]:
+      return _listen_batch(self._variables, windows(chosen), **self._static)
+
+    embeddings, logits = in_batches(listen, count, BATCH)
+    return embeddings, logits
 
   def function(self) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     """Returns the sampler as a pure function of a window and a key (see `sample_one`)."""
@@ -232,6 +255,13 @@ def _draw_batch(variables, embeddings, keys, generator):
 def frame_times(samples: int, fps: float) -> np.ndarray:
   """Returns the times in seconds of the frames of 16 kHz speech of a length: float64 [frames]."""
   return np.arange(math.ceil(samples / schema.SAMPLE_RATE * fps)) / fps
+
+
+def mean_embedding(embeddings: np.ndarray) -> np.ndarray:
+  """Returns the mean of embeddings [N, E], float32 [E], as long as they are in the mean square."""
+  mean = embeddings.mean(0)
+  lengths = np.sqrt(np.square(embeddings).sum(1).mean())
+  return (mean * lengths / max(float(np.linalg.norm(mean)), 1e-8)).astype(np.float32)
 
 
 def cross_fade(embeddings: np.ndarray, probabilities: np.ndarray, frames: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from wav2pix_jax.runtime.preemption import Stopped, stop_requests
 from wav2pix_jax.runtime.profiler import profile
 from wav2pix_jax.runtime.training_log import TrainingLog
 from wav2pix_jax.train_state import GanState, create_state
-from wav2pix_jax.train_step import stream, train_step
+from wav2pix_jax.train_step import speaker_step, stream, train_step
 
 HELD_OUT, LEARNED, REFERENCE = 128, 64, 400  # chunks in snapshots, and real faces to compare with
 FIRST_SNAPSHOTS = 5  # without warnings, since every run generates bad faces at first
@@ -47,6 +47,11 @@ def check(config: ConfigDict) -> None:
   for field in ("num_steps", "log_every", "eval_every", "save_every"):
     if config[field] < 1:
       raise UserError(f"{field} is {config[field]}; it must be at least 1.")
+  if not 0 <= config.speaker_steps < config.num_steps:
+    raise UserError(
+      f"speaker_steps is {config.speaker_steps}; it must be from 0 to below num_steps, "
+      f"{config.num_steps}."
+    )
   if not 0 <= config.ema_decay < 1:
     raise UserError(f"ema_decay is {config.ema_decay}; it must be from 0 (none) to below 1.")
   model = config.model
@@ -91,11 +96,14 @@ def train(
   make_state = functools.partial(create_state, config, networks, init_key)
   feed = data.Feed(records, config)
 
-  def step_function(state, batch, key_data):
-    key = jax.random.wrap_key_data(key_data)
-    return train_step(state, batch, key, config=config, axis_name=distributed.AXIS)
+  def on_devices(step):
+    def step_function(state, batch, key_data):
+      key = jax.random.wrap_key_data(key_data)
+      return step(state, batch, key, config=config, axis_name=distributed.AXIS)
 
-  step_on_devices = distributed.pmapped(feed.into(step_function))
+    return distributed.pmapped(feed.into(step_function))
+
+  first_step_on_devices, step_on_devices = on_devices(speaker_step), on_devices(train_step)
   # As an array, since pmap of several processes copies keys to the host in every step.
   constants = distributed.replicate((jax.random.key_data(root_key), feed.resident))
   snapshot_takers = functools.cache(  # the first snapshot trains the identity classifier
@@ -131,25 +139,27 @@ def train(
     after_step = stack.enter_context(profile(workdir / "profile", profile_steps))
 
     figures: dict[str, float] = {}
+    first = FIRST_SNAPSHOTS * config.eval_every
     for step in range(start + 1, config.num_steps + 1):
       batch = next(batches)
+      advance = step_on_devices if step > config.speaker_steps else first_step_on_devices
       with jax.transfer_guard("disallow"):
-        state, step_metrics = step_on_devices(state, distributed.shard(batch), constants)
+        state, step_metrics = advance(state, distributed.shard(batch), constants)
       log.add(step_metrics)
       after_step(step_metrics)
 
       last = step == config.num_steps
       signal = 0 if last else stop_asked(step)
       save = last or signal or step % config.save_every == 0
-      if save or step % config.log_every == 0:
+      if save or step % config.log_every == 0 or step == config.speaker_steps:
         log.write(step)  # refuses NaN and Inf, so before any save
       figures = {}
-      if last or step % config.eval_every == 0:
+      if step > config.speaker_steps and (last or step % config.eval_every == 0):
         for name, take_snapshot in snapshot_takers().items():
           last_weights = state.generator.variables if state.ema else None
           snapshot = take_snapshot(state.sampling_variables, last_weights)
           figures |= snapshot.figures
-          warn = name == "held_out" and step >= FIRST_SNAPSHOTS * config.eval_every
+          warn = name == "held_out" and step >= config.speaker_steps + first
           warnings = snapshot.warnings if warn else []
           log.write_snapshot(step, name, snapshot.figures, snapshot.grid, warnings)
       if save:

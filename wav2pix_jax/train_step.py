@@ -1,5 +1,6 @@
 """A training step as a pure function: how Wav2Pix learns (paper, section 4.2; PyTorch release)."""
 
+import functools
 import itertools
 import zlib
 from collections.abc import Sequence
@@ -48,6 +49,42 @@ def train_step(
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
   state = state.replace(ema=_average(state, config.ema_decay))
   return state, {**metrics, "finite": finite.astype(jnp.float32)}
+
+
+def speaker_step(
+  state: GanState, batch: Batch, root_key: jax.Array, *, config: Any, axis_name: str | None = None
+) -> tuple[GanState, Metrics]:
+  """A step of `config.speaker_steps`: speech encoder and classifier learn who speaks (ours).
+
+  Arguments and results are those of `train_step`. The other networks and the rest of the generator
+  stay as they are, and after the last such step the generator's optimizer is as at the start.
+  """
+  generator, key = state.generator, stream(root_key, "speaker step", state.step, axis_name)
+
+  def loss(params):
+    (_, logits), stats = generator.apply_fn(
+      {"params": params, **generator.stats},
+      batch[schema.SPEECH],
+      True,
+      rngs={"dropout": key},
+      mutable=list(generator.stats),
+      method="listen",
+    )
+    identity = batch[schema.IDENTITY]
+    error = optax.softmax_cross_entropy_with_integer_labels(logits, identity).mean()
+    return error, (stats, error, jnp.mean(logits.argmax(-1) == identity))
+
+  grads, (stats, error, accuracy) = jax.grad(loss, has_aux=True)(generator.params)
+  grads = _pmean(grads, axis_name)
+  generator = generator.apply_gradients(grads=grads, stats={**generator.stats, **stats})
+  last = generator.step == config.speaker_steps
+  fresh = generator.tx.init(generator.params)
+  opt_state = jax.tree.map(functools.partial(jnp.where, last), fresh, generator.opt_state)
+  state = state.replace(generator=generator.replace(opt_state=opt_state))
+  state = state.replace(ema=_average(state, config.ema_decay))
+  metrics = {"g_loss/softmax": error, "classifier_accuracy": accuracy}
+  finite = jnp.isfinite(jnp.stack([error, optax.tree.norm(grads)])).all()
+  return state, _pmean(metrics | {"finite": finite.astype(jnp.float32)}, axis_name)
 
 
 def discriminator_step(

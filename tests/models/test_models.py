@@ -9,7 +9,8 @@ import pytest
 
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.configs import base, paper, release
+from wav2pix_jax.configs import base, paper, release, voices
+from wav2pix_jax.models import log_mel_encoder
 from wav2pix_jax.models.speech_encoder import output_length
 
 RNG = np.random.default_rng(0)
@@ -40,6 +41,31 @@ def test_shapes(recipe, size, window):
   config.image_size, config.dataset.window_samples = size, window
   channels = 512 if size == 64 else 1024
   assert _shapes(config) == [(2, size, size, 3), (2, 128), (2, 10), (2,), (2, 4, 4, channels)]
+
+
+@pytest.mark.parametrize("window", [4800, 16_000, 400])
+def test_shapes_with_log_mel(window):
+  config = voices.get_config()
+  config.dataset.window_samples = window
+  assert _shapes(config) == [(2, 64, 64, 3), (2, 128), (2, 10), (2,), (2, 4, 4, 256)]
+  config.dataset.window_samples = 399
+  with pytest.raises(UserError, match="longer window"):
+    models.check(config)
+
+
+def test_a_tone_is_in_its_band_however_loud_it_is():
+  times = np.arange(16_000) / 16_000
+  tones = np.stack([np.sin(2 * np.pi * hertz * times) for hertz in (200, 1000, 4000)])
+  mel = np.asarray(log_mel_encoder.log_mel(tones.astype(np.float32)))
+  assert mel.shape == (3, 98, 64)
+  edges = 2595 * np.log10(1 + np.array([50, 200, 1000, 4000, 7600]) / 700)
+  expected = (edges[1:-1] - edges[0]) / (edges[-1] - edges[0]) * 65 - 1
+  np.testing.assert_allclose(mel.mean(1).argmax(1), expected, atol=1)
+  np.testing.assert_allclose(mel.mean((1, 2)), 0, atol=1e-5)
+  rng = np.random.default_rng(0)
+  noise = rng.standard_normal((1, 16_000)).astype(np.float32)
+  loud, quiet = (log_mel_encoder.log_mel(factor * noise) for factor in (1, 0.1))
+  np.testing.assert_allclose(loud, quiet, atol=0.01)
 
 
 def test_lengths():

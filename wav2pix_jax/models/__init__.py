@@ -9,6 +9,7 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models.discriminator import Discriminator
 from wav2pix_jax.models.face_encoder import FaceEncoder, levels
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
+from wav2pix_jax.models.log_mel_encoder import FRAME, LogMelEncoder
 from wav2pix_jax.models.speech_encoder import SpeechEncoder, output_length
 
 
@@ -26,6 +27,7 @@ class Networks:
 # Widths double towards 4x4 up to this one, which the paper has at 128 px. A network for 256 px then
 # has as many parameters in its widest layer, not four times as many.
 LARGEST_WIDTH = 1024
+WAVEFORM, LOG_MEL = ENCODERS = ("waveform", "log_mel")
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -47,11 +49,16 @@ def check(config: Any) -> None:
   size, window = config.image_size, config.dataset.window_samples
   if size < 8 or size & (size - 1):
     raise UserError(f"image_size is {size}; it must be a power of two, such as 64 or 128.")
-  blocks = len(config.model.encoder_widths)
-  if output_length(window, blocks) < 1:
+  if config.model.encoder not in ENCODERS:
     raise UserError(
-      f"dataset.window_samples is {window}, of which the {blocks} strides of the speech encoder "
-      "leave nothing; use a longer window."
+      f"model.encoder is {config.model.encoder!r}; choose from {', '.join(ENCODERS)}."
+    )
+  blocks = len(config.model.encoder_widths)
+  left = output_length(window, blocks) if config.model.encoder == WAVEFORM else window - FRAME + 1
+  if left < 1:
+    raise UserError(
+      f"dataset.window_samples is {window}, of which the strides of the speech encoder leave "
+      "nothing; use a longer window."
     )
   if config.precision not in PRECISIONS:
     raise UserError(f"precision is {config.precision!r}; choose from {', '.join(PRECISIONS)}.")
@@ -71,14 +78,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
   model, dtype = config.model, PRECISIONS[config.precision]
   return Networks(
     Generator(
-      SpeechEncoder(
-        widths=tuple(model.encoder_widths),
-        hidden=model.encoder_hidden,
-        embedding=model.embedding,
-        batch_norm=model.encoder_batch_norm,
-        normalise=model.normalise_embedding,
-        axis_name=axis_name,
-      ),
+      _encoder(model, axis_name),
       AuxiliaryClassifier(
         hidden=model.classifier_hidden,
         identities=identities,
@@ -110,6 +110,24 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
     )
     if config.loss.matching
     else None,
+  )
+
+
+def _encoder(model: Any, axis_name: str | None) -> SpeechEncoder | LogMelEncoder:
+  if model.encoder == LOG_MEL:
+    return LogMelEncoder(
+      width=model.encoder_hidden,
+      embedding=model.embedding,
+      normalise=model.normalise_embedding,
+      axis_name=axis_name,
+    )
+  return SpeechEncoder(
+    widths=tuple(model.encoder_widths),
+    hidden=model.encoder_hidden,
+    embedding=model.embedding,
+    batch_norm=model.encoder_batch_norm,
+    normalise=model.normalise_embedding,
+    axis_name=axis_name,
   )
 
 

@@ -7,6 +7,7 @@ from jax.typing import DTypeLike
 
 from wav2pix_jax import ops
 from wav2pix_jax.models import layers
+from wav2pix_jax.models.log_mel_encoder import LogMelEncoder
 from wav2pix_jax.models.speech_encoder import SpeechEncoder
 
 
@@ -75,7 +76,7 @@ class Upsampler(nn.Module):
 class Generator(nn.Module):
   """From speech to a face and the speaker's name: everything that the generator's loss trains."""
 
-  encoder: SpeechEncoder  # from speech to embedding
+  encoder: SpeechEncoder | LogMelEncoder  # from speech to embedding
   classifier: AuxiliaryClassifier  # from embedding to speaker, always in float32
   upsampler: Upsampler  # from embedding to face
   # The dtype of the convolutions; parameters, statistics, norms and outputs are float32.

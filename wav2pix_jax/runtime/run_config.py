@@ -30,7 +30,9 @@ ADDED: dict[str, Any] = {
   "loss.matching": 0.0,
   "loss.matching_faces": 8,
   "loss.mismatched_moment": 0.0,
+  "model.encoder": "waveform",
   "model.face_encoder_widths": [32, 64, 128],
+  "speaker_steps": 0,
 }
 WRITTEN_BY, SPEAKERS, RECORDS = "version", "identity_names", "records"  # keys beside the config's
 EXPORTED = "wav2pix_jax"  # the key of the text in exported tensors

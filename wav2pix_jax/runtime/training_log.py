@@ -82,7 +82,7 @@ class TrainingLog:
     rate = {"faces_per_second": self._batch_size * len(unwritten) / (now - self._written_at)}
     self._written_at = now
     self._write(step, means | rate | self._rates)
-    self._print(step, {name: means[name] for name in SHOWN})
+    self._print(step, {name: means[name] for name in SHOWN if name in means})
 
   def write_snapshot(
     self,

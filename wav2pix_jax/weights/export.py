@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from wav2pix_jax import models
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.runtime import checkpoint, pretrained, run_config
 from wav2pix_jax.weights import onnx_graph, pytorch_names, tensor_files
@@ -33,13 +34,25 @@ def export(workdir: Path, out: Path) -> None:
     `--mode=import` reads. Weights that come without their run have no discriminator.
   - `weights/`, small weights to give away, which all modes that read a workdir take as `--workdir`.
 
+  Networks with another speech encoder than the paper's have neither ONNX nor the release's names.
+
   Raises:
     UserError: There is no such run, or the directory cannot be written.
   """
   run = checkpoint.load(workdir)
-  networks, variables = run.networks, run.variables
   exported = export_sampler(run, PLATFORMS)
   write_whole(out / "generator.stablehlo", bytes(exported.serialize()))
+  pretrained.write(out / "weights", run.config, run.speakers, run.variables, run.step)
+  if run.config.model.encoder == models.WAVEFORM:
+    _export_for_others(run, out)
+  else:
+    print(f"model.encoder is {run.config.model.encoder!r}: no ONNX, and no weights for PyTorch.")
+  print(f"Exported step {run.step} of {workdir} to {out}; sample with\n{USAGE.format(out=out)}")
+
+
+def _export_for_others(run: checkpoint.Run, out: Path) -> None:
+  """Writes what ONNX runtimes and PyTorch read."""
+  networks, variables = run.networks, run.variables
   graph = onnx_graph.onnx_bytes(run.config, run.speakers, networks.generator, variables)
   write_whole(out / "generator.onnx", graph)
   about = {"config": run_config.as_dict(run.config), run_config.SPEAKERS: run.speakers}
@@ -51,8 +64,6 @@ def export(workdir: Path, out: Path) -> None:
     )
   for name, tensors in state_dicts.items():
     write_whole(out / f"{name}.safetensors", tensor_files.safetensors_bytes(tensors, text))
-  pretrained.write(out / "weights", run.config, run.speakers, variables, run.step)
-  print(f"Exported step {run.step} of {workdir} to {out}; sample with\n{USAGE.format(out=out)}")
 
 
 def export_sampler(run: checkpoint.Run, platforms: tuple[str, ...]) -> jax_export.Exported:

@@ -1,0 +1,87 @@
+"""A speech encoder of log-mel spectra (ours), for who speaks rather than which recording it is.
+
+The paper's encoder learns its filters from the samples. With few recordings of each person it
+learns the recordings (docs/recipe.md), where a fixed filter bank leaves less to learn.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from wav2pix_jax.common import schema
+from wav2pix_jax.models import layers
+
+FRAME, STRIDE = 400, 160  # samples, 25 and 10 ms
+BANDS = 64
+LOWEST, HIGHEST = 50, 7600  # Hz
+FLOOR = 1e-5  # power, below the noise of a quiet recording whose peak is 1
+DROPOUT = 0.3
+LAYERS = ((5, 1), (3, 2), (3, 2))  # kernel and stride
+
+
+class LogMelEncoder(nn.Module):
+  """Three convolutions over the frames of a log-mel spectrum, then their mean and deviation."""
+
+  width: int  # channels of each convolution
+  embedding: int  # width of the embedding
+  normalise: bool  # whether to divide the embedding by its root mean square
+  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
+
+  @nn.compact
+  def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
+    """Returns embeddings float32 [B, embedding]; convolutions have the dtype of speech [B, T].
+
+    T is at least `FRAME`. In training, dropout takes keys named "dropout".
+    """
+    dtype = speech.dtype
+    # fmt: off
+    x = log_mel(speech.astype(jnp.float32))                 # [B, F, 64], 98 frames a second
+    x = layers.BatchNorm(self.axis_name, name="norm")(x, train).astype(dtype)
+    for i, (kernel, stride) in enumerate(LAYERS):
+      x = nn.Conv(self.width, (kernel,), (stride,), use_bias=False, dtype=dtype, name=f"conv{i}")(x)
+      x = nn.relu(layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train))
+    x = x.astype(jnp.float32)                               # [B, F / 4, width]
+    weight = nn.Dense(1, name="weight")(nn.tanh(nn.Dense(64, name="attend")(x)))
+    weight = nn.softmax(weight, axis=1)                     # frames with a voice count more
+    mean = (weight * x).sum(1)
+    square = (weight * jnp.square(x)).sum(1)
+    deviation = jnp.sqrt(jnp.maximum(square - jnp.square(mean), 1e-4))
+    x = jnp.concatenate([mean, deviation], -1)              # [B, 2 * width]
+    x = layers.BatchNorm(self.axis_name, name="norm_pooled")(x, train)
+    x = nn.Dropout(DROPOUT)(x, not train)
+    x = nn.Dense(self.embedding, name="dense")(x)
+    if self.normalise:
+      x *= lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-8)
+    return x                                                # [B, embedding]
+    # fmt: on
+
+
+def log_mel(speech: jax.Array) -> jax.Array:
+  """Returns the log-mel spectrum of speech [B, T] around its mean: float32 [B, F, `BANDS`].
+
+  The Fourier transform is a product with a matrix, for platforms and exports without one.
+  """
+  count = (speech.shape[-1] - FRAME) // STRIDE + 1
+  frames = speech[:, np.arange(count)[:, None] * STRIDE + np.arange(FRAME)]
+  angle = 2 * np.pi / FRAME * np.outer(np.arange(FRAME), np.arange(FRAME // 2 + 1))
+  window = np.hanning(FRAME)[:, None]
+  real = frames @ (window * np.cos(angle)).astype(np.float32)
+  imaginary = frames @ (window * np.sin(angle)).astype(np.float32)
+  power = jnp.square(real) + jnp.square(imaginary)
+  mel = jnp.log(power @ _filters().astype(np.float32) + FLOOR)
+  return mel - mel.mean((1, 2), keepdims=True)  # however loud it is
+
+
+def _filters() -> np.ndarray:
+  """Returns triangular filters on the mel scale, float64 [FRAME / 2 + 1, BANDS]."""
+
+  def mel(hertz):
+    return 2595 * np.log10(1 + np.asarray(hertz) / 700)
+
+  edges = 700 * (10 ** (np.linspace(mel(LOWEST), mel(HIGHEST), BANDS + 2) / 2595) - 1)
+  hertz = np.fft.rfftfreq(FRAME, 1 / schema.SAMPLE_RATE)[:, None]
+  rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
+  falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
+  return np.maximum(0, np.minimum(rising, falling))
