@@ -58,7 +58,8 @@ def measure(folder: Path, data_dir: str | None, source: str | None) -> None:
       "one it had with --data_dir or --source."
     )
   draws = np.stack([np.load(path) for path in sorted(folder.glob("draw_*.npy"))])
-  evaluate.write_results(folder, of, about["step"], draws, folder)
+  title = f"step {about['step']} of {folder}"
+  evaluate.write_results(title, of, draws, folder, more={"step": about["step"]})
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import heapq
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -41,13 +42,14 @@ def learned(everyone: Sequence[str], unseen: Iterable[str], where: str) -> list[
 
 
 def divide(
-  items: Sequence[Item], into: Sequence[str] = tuple(SHARES)
+  items: Sequence[Item], into: Sequence[str] = tuple(SHARES), sparing: bool = False
 ) -> list[tuple[str, int] | None]:
   """Returns the split of each item and the number of its unit there; None for what is left out.
 
-  Units are numbered in the order of their names, and assigned by `assign`. The items of an identity
-  with a single unit are split `by_time`; those that are nearer than a clip's length to a later
-  split are left out, and the numbers of its parts are above all others.
+  Units are numbered in the order of their names, and assigned by `assign`, or by `assign_sparingly`
+  where there are few of each identity. The items of an identity with a single unit are split
+  `by_time`, unless sparing is possible; those that are nearer than a clip's length to a later split
+  are left out, and the numbers of its parts are above all others.
   """
   number_of = {unit: number for number, unit in enumerate(sorted({item.unit for item in items}))}
   of_identity: dict[str, list[int]] = collections.defaultdict(list)
@@ -57,10 +59,11 @@ def divide(
     identity: collections.Counter(number_of[items[i].unit] for i in own)
     for identity, own in sorted(of_identity.items())
   }
-  split_of = assign(units, into)
+  sparing = sparing and any(len(own) > 1 for own in units.values())
+  split_of = assign_sparingly(units, into) if sparing else assign(units, into)
   placed: list[tuple[str, int] | None] = [None] * len(items)
   for identity, own in of_identity.items():
-    if len(units[identity]) > 1:
+    if sparing or len(units[identity]) > 1:
       for i in own:
         number = number_of[items[i].unit]
         placed[i] = split_of[number], number
@@ -111,6 +114,35 @@ def assign(
       if split not in chosen.values() and len(training) > 1:
         chosen[training[-1]] = split
     splits |= chosen
+  return splits
+
+
+def assign_sparingly(
+  units: Mapping[str, Mapping[int, int]], into: Sequence[str] = tuple(SHARES)
+) -> dict[int, str]:
+  """Returns the split of every unit, with about 80/10/10 % of all records, for few units of each.
+
+  As long as a held-out split is below its share, the identity with most training units (the first
+  one among equals) gives it the smallest of them. So those with few keep them all for training, and
+  no unit is held out of an identity that has only one.
+  """
+  shares = {split: SHARES[split] / sum(SHARES[name] for name in into) for split in into}
+  total = sum(sum(sizes.values()) for sizes in units.values())
+  lacking = {split: shares[split] * total for split in into[1:]}
+  splits = {unit: schema.TRAIN for sizes in units.values() for unit in sizes}
+  left = {
+    identity: sorted(sizes, key=lambda unit: (-sizes[unit], unit))
+    for identity, sizes in units.items()
+  }
+  queue = [(-len(own), i, identity) for i, (identity, own) in enumerate(left.items())]
+  heapq.heapify(queue)
+  while queue and any(missing > 0 for missing in lacking.values()):
+    count, i, identity = heapq.heappop(queue)
+    if count < -1:
+      unit, split = left[identity].pop(), max(lacking, key=lacking.__getitem__)
+      splits[unit] = split
+      lacking[split] -= units[identity][unit]
+      heapq.heappush(queue, (count + 1, i, identity))
   return splits
 
 

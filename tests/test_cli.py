@@ -69,11 +69,15 @@ MISTAKES = [
   (["--mode=video", "--fps=0"], "in the range [1"),
   (["--mode=video", "--blend=-1"], "in the range [0"),
   (["--mode=sample", "--fps=30"], "--fps does not go with --mode=sample"),
-  (["--mode=evaluate"], "--workdir is missing"),
+  (["--mode=evaluate"], "needs --workdir=RUN, or --config=FILE with --list or --faces=FOLDER"),
+  (["--mode=evaluate", BASE], "needs --workdir=RUN, or --config=FILE with --list or --faces"),
+  (["--mode=evaluate", BASE, "--list", "--faces=x"], "needs --workdir=RUN, or --config=FILE"),
+  (["--mode=evaluate", BASE, "--list", "--num_draws=2"], "--num_draws does not go with that"),
+  (["--mode=evaluate", "--workdir=STARTED", "--faces=x"], "--faces does not go with that"),
   (["--mode=evaluate", "--workdir=STARTED"], "no checkpoint in this workdir"),
   (["--mode=evaluate", "--workdir=STARTED", "--split=fly"], "train|validation|test"),
   (["--mode=evaluate", "--workdir=STARTED", "--noise=rain:3"], "expected KIND:DECIBELS"),
-  (["--mode=evaluate", BASE], "--config does not go with --mode=evaluate"),
+  (["--mode=evaluate", "--workdir=STARTED", BASE], "--config does not go with that"),
   (["--mode=figures", "--workdir=STARTED"], "no checkpoint in this workdir"),
   (["--mode=ablate"], "--config=ablations"),
   (["--mode=sample", "--split=test"], "--split does not go with --mode=sample"),
@@ -203,9 +207,9 @@ def test_a_tilde_is_the_home_directory(trains, monkeypatch, tmp_path):
   calls = []
   monkeypatch.setattr(sample, "sample", lambda *args: calls.append(args))
   conftest.main("--mode=sample", "--workdir=~/a", "--speech=~/b.wav", "--out=~/c")
-  workdir, speech, draws, seed, out = calls[0]
+  workdir, speech, draws, seed, out, pool = calls[0]
   assert (workdir, speech, out) == tuple(tmp_path / name for name in ("a", "b.wav", "c"))
-  assert (draws, seed) == (1, 0)
+  assert (draws, seed, pool) == (1, 0, False)
 
 
 def test_without_a_workdir_it_samples_from_the_weights_that_ship(monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import faces
 from wav2pix_jax import evaluate, metrics, train
-from wav2pix_jax.common import dlib_faces
+from wav2pix_jax.common import audio, dlib_faces, images
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.metrics import Need, evaluation_set, noise
 from wav2pix_jax.runtime import checkpoint
@@ -81,6 +81,53 @@ def test_evaluating_prints_a_table_and_writes_every_row(workdir):
     assert "http" not in report.replace("http://www.w3.org/2000/svg", "")  # it needs no other file
     assert report.count("Speech of ") == 1
     assert report.count('"split":') == splits
+
+
+def _judge(released, data_dir, *flags):
+  config = ["--config=configs/youtubers.py", "--config.image_size=16"]
+  places = f"--config.dataset.source={released.folder}", f"--config.dataset.data_dir={data_dir}"
+  return conftest.main("--mode=evaluate", "--split=test", *config, *places, *flags)
+
+
+@pytest.mark.usefixtures("few")
+def test_faces_of_any_system_are_judged_as_ours_are(
+  workdir, released, data_dir, tmp_path, monkeypatch
+):
+  _without_dlib(monkeypatch)
+  listed = _judge(released, data_dir, "--list", f"--out={tmp_path / 'clips'}")
+  assert listed.returncode == 0, listed.stderr
+  clips = sorted(path.stem for path in (tmp_path / "clips").iterdir())
+  run = checkpoint.load(workdir)
+  of = evaluation_set.choose(workdir, run.config, "test")
+  assert sorted(of.clips) == clips
+  assert clips[0] in listed.stdout
+  for clip, window in zip(of.clips, of.windows, strict=True):
+    np.testing.assert_array_equal(audio.read(tmp_path / "clips" / f"{clip}.wav"), window)
+
+  drawn = tmp_path / "drawn"
+  for draw, sampled in enumerate(evaluation_set.sample(run.sampler, of)):
+    for clip, face in zip(of.clips, sampled, strict=True):
+      images.save_png(drawn / f"{clip}_{draw:02d}.png", face)
+  images.save_png(drawn / "grid.png", np.zeros((9, 50, 3), np.uint8))  # is ignored
+  judged = _judge(released, data_dir, f"--faces={drawn}")
+  assert judged.returncode == 0, judged.stderr
+  assert _evaluate(workdir, "--split=test").returncode == 0
+  ours = json.loads((workdir / "metrics.json").read_text())["test"]
+  theirs = json.loads((drawn / "metrics.json").read_text())["test"]
+  assert theirs["rows"] == ours["rows"]  # to the last digit
+  assert (theirs["chunks"], theirs["draws"]) == (ours["chunks"], ours["draws"])
+  assert "step" not in theirs
+  assert {"seconds_named", "recordings_named"} <= ours.keys()
+
+  (drawn / f"{clips[0]}_01.png").unlink()
+  missing = _judge(released, data_dir, f"--faces={drawn}")
+  assert missing.returncode == 2
+  assert f"1 of {3 * len(clips)} faces are missing ({clips[0]}_01.png)" in missing.stderr
+  images.save_png(drawn / f"{clips[0]}_01.png", np.zeros((8, 9, 3), np.uint8))
+  assert "9 x 8 pixels; expected a square" in _judge(released, data_dir, f"--faces={drawn}").stderr
+  (drawn / f"{clips[0]}_01.png").write_text("no picture")
+  assert "not a picture" in _judge(released, data_dir, f"--faces={drawn}").stderr
+  assert "no such folder" in _judge(released, data_dir, f"--faces={tmp_path / 'none'}").stderr
 
 
 def test_noise_is_a_part_of_its_own_and_is_heard(workdir, monkeypatch):
@@ -210,8 +257,11 @@ def test_faces_sampled_here_and_measured_elsewhere_give_the_same_figures(workdir
   evaluate.evaluate(workdir, "test", workdir)
   faces.draw(workdir, "test", tmp_path / "faces")
   faces.measure(tmp_path / "faces", data_dir=None, source=None)
-  written = [(folder / "metrics.json").read_text() for folder in (workdir, tmp_path / "faces")]
-  assert written[0] == written[1]
+  here, there = (
+    json.loads((folder / "metrics.json").read_text())["test"]
+    for folder in (workdir, tmp_path / "faces")
+  )
+  assert {name: here[name] for name in there} == there
   about = tmp_path / "faces" / "about.json"
   about.write_text(json.dumps(json.loads(about.read_text()) | {"digest": "0" * 16}))
   with pytest.raises(UserError, match="drawn from another dataset"):

@@ -70,13 +70,32 @@ def _video() -> None:
 
 
 def _evaluate() -> None:
-  from wav2pix_jax.evaluate import evaluate
+  from wav2pix_jax import evaluate
   from wav2pix_jax.metrics import evaluation_set, noise
 
-  workdir = _path("workdir")
+  workdir, faces, out = _path("workdir"), _path("faces"), _path("out")
   added = noise.parse(FLAGS.noise) if FLAGS.noise else None
-  draws = FLAGS.num_draws or evaluation_set.DRAWS
-  evaluate(workdir, FLAGS.split, _path("out") or workdir, _path("vgg_face"), added, draws)
+  if workdir:
+    _refuse("--workdir was given, whose faces are sampled", "config", "faces", "list")
+    draws = FLAGS.num_draws or evaluation_set.DRAWS
+    evaluate.evaluate(workdir, FLAGS.split, out or workdir, _path("vgg_face"), added, draws)
+    return
+  if not FLAGS.config or bool(faces) == FLAGS.list:
+    raise UserError(
+      "--mode=evaluate needs --workdir=RUN, or --config=FILE with --list or --faces=FOLDER."
+    )
+  _refuse("no --workdir was given", "num_draws", "vgg_face")
+  if faces:
+    evaluate.evaluate_faces(faces, FLAGS.config, FLAGS.split, out or faces, added)
+  else:
+    evaluate.list_clips(FLAGS.config, FLAGS.split, out or Path("clips_to_draw"), added)
+
+
+def _refuse(why: str, *names: str) -> None:
+  """Raises UserError if one of the flags was given."""
+  for name in names:
+    if FLAGS[name].present:
+      raise UserError(f"{why}; --{name} does not go with that.")
 
 
 def _figures() -> None:
@@ -139,7 +158,11 @@ MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
     ("workdir", "num_draws", "seed", "fps", "blend", "out"),
   ),
   "demo": (_demo, {}, ("workdir", "host", "port")),
-  "evaluate": (_evaluate, {"workdir": "RUN"}, ("split", "num_draws", "noise", "vgg_face", "out")),
+  "evaluate": (
+    _evaluate,
+    {},
+    ("workdir", "config", "faces", "list", "split", "num_draws", "noise", "vgg_face", "out"),
+  ),
   "figures": (_figures, {"workdir": "RUN"}, ("compare", "split", "out")),
   ABLATE: (_ablate, {"config": "ablations"}, ("out",)),
   "import": (_import, {"generator": "FILE", "discriminator": "FILE", "workdir": "NEW"}, ()),
@@ -150,7 +173,7 @@ MODES: dict[str, tuple[Callable[[], None], dict[str, str], tuple[str, ...]]] = {
 config_flags.DEFINE_config_file(
   "config",
   None,
-  "train, ablate, doctor: a config file, or the name of one that ships: "
+  "train, ablate, evaluate, doctor: a config file, or the name of one that ships: "
   f"{', '.join(sorted(path.stem for path in CONFIGS.glob('[a-z]*.py')))}. "
   "--config.FIELD=VALUE overrides a field.",
 )
@@ -197,8 +220,9 @@ flags.DEFINE_integer("port", 7860, "demo: the port to serve.", lower_bound=1, up
 flags.DEFINE_string(
   "out",
   None,
-  "The directory for results; sample: samples, video: videos, evaluate: the workdir, figures and "
-  "export: figures and export in it, ablate: runs/ablations.",
+  "The directory for results; sample: samples, video: videos, evaluate: the workdir or the "
+  "folder of faces, with --list clips_to_draw, figures and export: figures and export in the "
+  "workdir, ablate: runs/ablations.",
 )
 flags.DEFINE_enum(
   "split",
@@ -209,6 +233,10 @@ flags.DEFINE_enum(
 flags.DEFINE_string(
   "noise", None, "evaluate: noise in the speech, KIND:DECIBELS such as babble:10, or silence."
 )
+flags.DEFINE_string(
+  "faces", None, "evaluate: a folder of faces that another system drew, <clip>_<draw>.png."
+)
+flags.DEFINE_bool("list", False, "evaluate: write the speech of the clips to draw faces for.")
 flags.DEFINE_string("vgg_face", None, "evaluate: vgg_face.mat, for the paper's identity accuracy.")
 flags.DEFINE_multi_string("compare", [], "figures: a workdir of another run; may be repeated.")
 flags.DEFINE_string("generator", None, "import: .npz, .safetensors, or with PyTorch .pth.")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from wav2pix_jax import data, metrics
-from wav2pix_jax.common import dlib_faces, schema
+from wav2pix_jax.common import audio, dlib_faces, face_folder, schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.common.files import check_writable, from_json, write_whole
+from wav2pix_jax.common.files import check_writable, from_json, write_whole, writing
 from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics import Need, evaluation_set, identity_classifier, vgg_face
 from wav2pix_jax.metrics.evaluation_set import EvaluationSet
@@ -52,8 +53,7 @@ def evaluate(
     UserError: There is no such run or split, the run was trained on another dataset, or as
       `measure`.
   """
-  _read(out / METRICS)  # before any work
-  check_writable(out)
+  _check_out(out)
   run = checkpoint.load(workdir)
   of = evaluation_set.choose(workdir, run.config, split, added)
   faces = evaluation_set.sample(run.sampler, of, draws)
@@ -62,11 +62,65 @@ def evaluate(
     known = evaluation_set.choose(workdir, run.config, schema.TEST)
     auroc = evaluation_set.tells_unknown_voices(run.sampler, known.windows, of.windows)
     voices["unknown_voices_auroc"] = auroc
-  write_results(workdir, of, run.step, faces, out, vgg, voices)
-  if voices:
-    print(
+    line = (
       f"Unknown voices are told from those of {schema.TEST} speech with an AUROC of {auroc:.2f}."
     )
+  else:
+    seconds, recordings = evaluation_set.speakers_named(run.sampler, of)
+    voices |= {"seconds_named": seconds, "recordings_named": recordings}
+    line = (
+      f"The auxiliary classifier names the speaker of {seconds:.1%} of the seconds, and of "
+      f"{recordings:.1%} of the recordings."
+    )
+  write_results(f"step {run.step} of {workdir}", of, faces, out, vgg, {"step": run.step, **voices})
+  print(line)
+
+
+def evaluate_faces(
+  faces: Path, config: ConfigDict, split: str, out: Path, added: Noise | None = None
+) -> None:
+  """Measures faces that any system drew for the clips of `list_clips`, and reports them.
+
+  Args:
+    faces: A folder with `<clip>_<draw>.png`, of any size.
+    config: The config of the dataset and the image size.
+    split: The split of the clips.
+    out: The directory for `metrics.json` and `report.html`.
+    added: The noise that was in the speech.
+
+  Raises:
+    UserError: There is no such split, or faces are missing or cannot be read.
+  """
+  _check_out(out)
+  of = evaluation_set.choose(None, config, split, added)
+  write_results(
+    f"the faces in {faces}", of, face_folder.read(faces, of.clips, config.image_size), out
+  )
+
+
+def list_clips(config: ConfigDict, split: str, out: Path, added: Noise | None = None) -> None:
+  """Writes the speech of an evaluation set as `<clip>.wav`, for any system to draw faces from.
+
+  Raises:
+    UserError: There is no such split, or the files cannot be written.
+  """
+  check_writable(out)
+  of = evaluation_set.choose(None, config, split, added)
+  with writing(out):
+    out.mkdir(parents=True, exist_ok=True)
+  for clip, window in zip(of.clips, of.windows, strict=True):
+    audio.write_wav(out / f"{clip}.wav", window)
+  print(
+    f"The speech of {len(of.clips)} clips of {of.title} is in {out}. Draw square faces as "
+    f"<clip>_<draw>.png, such as {of.clips[0]}_00.png, each clip equally often, and measure them "
+    "with --faces=FOLDER in place of --list."
+  )
+
+
+def _check_out(out: Path) -> None:
+  """Raises UserError, before any work, if results cannot be added in a directory."""
+  _read(out / METRICS)
+  check_writable(out)
 
 
 def measure(
@@ -130,9 +184,8 @@ def measure(
 
 
 def write_results(
-  workdir: Path,
+  title: str,
   of: EvaluationSet,
-  step: int,
   draws: np.ndarray,
   out: Path,
   vgg: Path | None = None,
@@ -141,24 +194,24 @@ def write_results(
   """Measures faces as `measure`, prints a table, and writes `metrics.json` and `report.html`.
 
   Both files are written into `out`, with a part for each split and noise, and keep the parts of
-  earlier evaluations. `step` is that of the checkpoint of the run in `workdir`, from which the
-  draws, uint8 [draws, N, S, S, 3], were sampled. `more` figures go into `metrics.json`, too.
+  earlier evaluations. The title says what the draws, uint8 [draws, N, S, S, 3], are. `more` figures
+  go into `metrics.json`, too.
 
   Raises:
     UserError: As `measure`, or the files cannot be written.
   """
   results, missing = measure(of, draws, vgg)
-  counts = {"step": step, "chunks": len(of.chosen), "draws": len(draws), **(more or {})}
+  counts = {"chunks": len(of.chosen), "draws": len(draws), **(more or {})}
   missing = {name: missing[name] for name in metrics.TITLES if name in missing}
   part = counts | {"rows": _by_name(results, of.names), "missing": missing}
   parts = _read(out / METRICS) | {of.title: part}
   write_whole(out / METRICS, json.dumps(parts, indent=2) + "\n")
   about = f"{of.builder.info.full_name}; the faces below are from speech of {of.title}."
-  page = report.page(str(workdir), about, parts, of.names, _examples(of, draws))
+  page = report.page(title, about, parts, of.names, _examples(of, draws))
   write_whole(out / REPORT, page)
   print(
-    f"Step {step} of {workdir}: {len(of.chosen)} chunks of speech of {of.title}, {len(draws)} "
-    "samples each.\n"
+    f"{title[0].upper()}{title[1:]}: {len(of.chosen)} chunks of speech of {of.title}, "
+    f"{len(draws)} samples each.\n"
   )
   print(table.table(results, of.names))
   for reason in dict.fromkeys(missing.values()):

@@ -71,7 +71,7 @@ class Sampler:
     """
     windows = self._windows(speech, sample_rate)
     if pool:
-      embeddings, _ = self._listen(len(windows), windows.__getitem__)
+      embeddings, _ = self.listen(windows)
       keys = sampling_keys(seed, name, 0, np.arange(num_draws))
       pooled = mean_embedding(embeddings)[None]
       return np.asarray(_draw_batch(self._variables, pooled, keys, self._static["generator"]))
@@ -88,8 +88,7 @@ class Sampler:
     Raises:
       UserError: As in `draw`.
     """
-    windows = self._windows(speech, sample_rate)
-    _, logits = self.sample(windows, sampling_keys(0, "", np.arange(len(windows)), 0))
+    _, logits = self.listen(self._windows(speech, sample_rate))
     return np.asarray(jax.nn.softmax(logits))
 
   def doubts(self, speech: np.ndarray, sample_rate: int) -> list[str]:
@@ -188,6 +187,13 @@ class Sampler:
 
     embeddings, logits = in_batches(listen, count, BATCH)
     return embeddings, logits
+
+  def listen(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns embeddings [N, E] and the auxiliary classifier's logits [N, speakers], float32.
+
+    The windows are as in `sample`.
+    """
+    return self._listen(len(windows), windows.__getitem__)
 
   def function(self) -> Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     """Returns the sampler as a pure function of a window and a key (see `sample_one`)."""

@@ -21,6 +21,7 @@ from wav2pix_jax.runtime import checkpoint, distributed, history, metric_writer,
 from wav2pix_jax.runtime.preemption import Stopped, stop_requests
 from wav2pix_jax.runtime.profiler import profile
 from wav2pix_jax.runtime.training_log import TrainingLog
+from wav2pix_jax.sampler import Sampler
 from wav2pix_jax.train_state import GanState, create_state
 from wav2pix_jax.train_step import speaker_step, stream, train_step
 
@@ -188,7 +189,7 @@ def _snapshot_takers(
     SnapshotTaker,
     reference=metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify),
     classify=classify,
-    generator=networks.generator,
+    make_sampler=functools.partial(Sampler, config, speakers, networks.generator),
     config=config,
     speakers=speakers,
   )

@@ -139,22 +139,30 @@ def _divided(lines: Sequence[Line]) -> Groups:
   for line in lines:
     if line.split not in ("", schema.TRAIN):
       groups[line.split][line.identity].add(line, line.number)
-  # Speech decides. Faces of the same videos go with it, and the others are divided as it is.
+  # Speech decides. Faces of the same videos go with it, and others are divided as it is.
   place_of: dict[str, tuple[str, int]] = {}
-  for line, place in _places([line for line in free if line.speech], into):
+  for line, place in _places([line for line in free if line.speech], into, sparing=True):
     groups[place[0]][line.identity].add(line, place[1])
     place_of.setdefault(line.item.unit, place)
-  alone = [line for line in free if not line.speech]
-  apart = [line for line in alone if line.item.unit not in place_of]
-  beside = [(line, place_of[line.item.unit]) for line in alone if line.item.unit in place_of]
-  for line, place in [*beside, *_places(apart, into)]:
-    groups[place[0]][line.identity].add(line, place[1])
+  apart: dict[str, list[Line]] = {}
+  for line in free:
+    if line.item.unit in place_of and not line.speech:
+      groups[place_of[line.item.unit][0]][line.identity].add(line, line.number)
+    elif not line.speech:
+      apart.setdefault(line.identity, []).append(line)
+  for name, own in apart.items():
+    heard = [split for split in into if split == schema.TRAIN or groups[split][name].speech]
+    for line, place in _places(own, heard):
+      groups[place[0]][name].add(line, line.number)
   return groups
 
 
-def _places(lines: Sequence[Line], into: Sequence[str]) -> Iterator[tuple[Line, tuple[str, int]]]:
-  """Yields each line that is kept with its split and the number of its unit."""
-  for line, place in zip(lines, splits.divide([line.item for line in lines], into), strict=True):
+def _places(
+  lines: Sequence[Line], into: Sequence[str], sparing: bool = False
+) -> Iterator[tuple[Line, tuple[str, int]]]:
+  """Yields each line that is kept with its split and the number of its unit; see `divide`."""
+  places = splits.divide([line.item for line in lines], into, sparing)
+  for line, place in zip(lines, places, strict=True):
     if place:
       yield line, place
 

@@ -99,10 +99,12 @@ def test_missing_splits_are_taken_by_video_from_training(folder):
   rows += [{**row, "split": "test", "video": "v9"} for row in _rows(numbers=[0])]
   read = table.read(_write(folder, rows), "line", ())
   videos = {
-    split: {line.video for group in groups.values() for line, _ in group.speech}
+    split: {line.item.unit for group in groups.values() for line, _ in group.speech}
     for split, groups in read.groups.items()
   }
-  assert videos == {"train": {"v0"}, "validation": {"v1"}, "test": {"v9"}, "unseen": set()}
+  assert videos["validation"] == {"ana\nv1"}  # a tenth, of whoever has most
+  assert len(videos["train"]) == 5
+  assert videos["test"] == {f"{person}\nv9" for person in ("ana", "bo", "cy")}
 
 
 def test_the_unseen_of_the_table_and_of_the_config_are_apart(folder):
@@ -208,13 +210,16 @@ def test_by_identity_any_face_goes_with_any_speech(folder, capfd):
   builder, found = _read(_config(folder, "identity"))
   said = capfd.readouterr().err
   assert "bo: no face in test; those in train are taken" in said
+  shown = {split: set() for split in found}
   for split, records in found.items():
-    for who in range(3):
-      own = [record for record in records if record[schema.IDENTITY] == who]
-      assert len({record[schema.ID] for record in own}) == len(own) > 0, (split, who)
-      for record in own:
-        face = round(images.decode(record[schema.FACE]).mean() / 10)
-        assert face // 10 == int(record[schema.SPEECH][0]) // 10 == who
+    assert len({record[schema.ID] for record in records}) == len(records) > 0
+    for record in records:
+      face = round(images.decode(record[schema.FACE]).mean() / 10)
+      assert face // 10 == int(record[schema.SPEECH][0]) // 10 == record[schema.IDENTITY]
+      shown[split].add(face)
+  assert shown["train"] & shown["validation"] <= {10}  # the only face of bo
+  assert shown["train"] & shown["test"] <= {10}
+  assert set.union(*shown.values()) == {0, 1, 2, 3, 10, 21, 22, 23}
   spoken = [int(record[schema.SPEECH][0]) for records in found.values() for record in records]
   assert {*spoken} == {10 * p + n for p in range(3) for n in range(4)}
   assert data.load(builder, "train", 16).any_face

@@ -37,3 +37,28 @@ def test_another_file_needs_no_gap():
     schema.VALIDATION: [16, 17],
     schema.TEST: [18, 19],
   }
+
+
+def test_identities_with_few_units_keep_them_for_training():
+  units = {"rich": dict.fromkeys(range(6), 1), "poor": {6: 1, 7: 1}, "poorest": {8: 9}}
+  units |= {f"other {n}": {10 + 3 * n + i: 1 for i in range(3)} for n in range(4)}
+  split_of = splits.assign_sparingly(units)
+  total = sum(sum(sizes.values()) for sizes in units.values())
+  for split, share in splits.SHARES.items():
+    size = sum(
+      n for sizes in units.values() for unit, n in sizes.items() if split_of[unit] == split
+    )
+    assert abs(size - share * total) <= 2
+  assert {split_of[unit] for unit in (6, 7, 8)} == {schema.TRAIN}
+  assert sum(split_of[unit] != schema.TRAIN for unit in range(6)) >= 3
+  assert {split_of[unit] for unit in units["rich"]} == set(splits.SHARES)
+  only = splits.assign_sparingly({"a": {0: 1, 1: 1}, "b": {2: 1, 3: 1}}, ("train", "validation"))
+  assert sorted(only.values()) == ["train", "train", "train", "validation"]
+
+
+def test_where_everybody_has_one_unit_even_the_sparing_split_by_time():
+  items = [splits.Item(who, who, who, 10.0 * n) for who in ("a", "b") for n in range(4)]
+  placed = splits.divide(items, sparing=True)
+  assert [place and place[0] for place in placed] == [
+    *2 * (schema.TRAIN, schema.TRAIN, schema.VALIDATION, schema.TEST)
+  ]

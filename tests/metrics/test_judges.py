@@ -32,7 +32,7 @@ def _talking(count, seed):
 @pytest.fixture(scope="module")
 def judge():
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(sync_judge, "STEPS", 150)
+    patch.setattr(sync_judge, "STEPS", 400)
     return sync_judge.as_judge(sync_judge.train_judge(_talking(200, 0)), 16)
 
 
@@ -53,7 +53,7 @@ def test_silence_is_found(judge):
 
 def test_the_regressor_tells_expressions_of_new_faces(monkeypatch):
   monkeypatch.setattr(expression, "EACH", 150)
-  monkeypatch.setattr(expression, "STEPS", 200)
+  monkeypatch.setattr(expression, "STEPS", 500)
   faces, truth = expression.expressions(people(2), 32)
   assert faces.shape == (300, 32, 32, 3)
   learned = np.arange(300) % 5 > 0

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from wav2pix_jax import data
-from wav2pix_jax.common import schema
+from wav2pix_jax.common import audio, schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.indices import spread_evenly
 from wav2pix_jax.metrics import noise
@@ -45,6 +45,11 @@ class EvaluationSet:
     return f"{self.split}, {self.noise}" if self.noise else self.split
 
   @property
+  def clips(self) -> list[str]:
+    """Names of the chosen records, which tell other content of the split by other names."""
+    return [f"{self.split}_{self.records.digest[:4]}_{record:06d}" for record in self.chosen]
+
+  @property
   def identity(self) -> np.ndarray:
     """Labels of the chosen records, int32 [N]."""
     return self.records.identity[self.chosen]
@@ -55,11 +60,14 @@ class EvaluationSet:
     return self.records.faces[self.chosen]
 
 
-def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -> EvaluationSet:
-  """Returns the evaluation set of a run: a split of its dataset, with noise in the speech.
+def choose(
+  workdir: Path | None, config: Any, split: str, added: Noise | None = None
+) -> EvaluationSet:
+  """Returns the evaluation set of a config: a split of its dataset, with noise in the speech.
 
   Raises:
-    UserError: There is no such split, or the run was trained on another dataset.
+    UserError: There is no such split, or the run in `workdir`, if that is not None, was trained on
+      another dataset.
   """
   builder = data.prepare(config.dataset)
   if split not in builder.info.splits:
@@ -70,8 +78,9 @@ def choose(workdir: Path, config: Any, split: str, added: Noise | None = None) -
     data.load(builder, name, size, config.dataset.largest_instant_error)
     for name in (split, schema.TRAIN)
   )
-  run_config.speakers(workdir, data.identity_names(builder))
-  run_config.refuse_other_records(workdir, {schema.TRAIN: training.digest})
+  if workdir:
+    run_config.speakers(workdir, data.identity_names(builder))
+    run_config.refuse_other_records(workdir, {schema.TRAIN: training.digest})
   kept = None  # half of each unseen person's records, to compare with
   if split == schema.UNSEEN:
     kept = np.argsort(records.identity, kind="stable")[1::2]
@@ -111,11 +120,25 @@ def tells_unknown_voices(sampler: Sampler, known: np.ndarray, unknown: np.ndarra
   voice; 0.5 by chance, 1 at best. Both are windows int16 [N, window_samples].
   """
   scores = [
-    np.asarray(jax.nn.softmax(sampler.sample(windows, _keys(windows))[1])).max(1)
-    for windows in (known, unknown)
+    np.asarray(jax.nn.softmax(sampler.listen(windows)[1])).max(1) for windows in (known, unknown)
   ]
   return float(stats.mannwhitneyu(*scores).statistic / len(known) / len(unknown))
 
 
-def _keys(windows: np.ndarray) -> jax.Array:
-  return sampling_keys(SEED, "", np.arange(len(windows)), 0)
+def speakers_named(sampler: Sampler, of: EvaluationSet) -> tuple[float, float]:
+  """Returns the shares of seconds and of recordings whose speaker the sampler names.
+
+  These are all full seconds of the chosen records, without noise. A recording is named by the mean
+  of the logarithmic probabilities of its seconds.
+  """
+  windows, record = [], []
+  for i in of.chosen:
+    speech, rate = of.records.speech_of(i), schema.SAMPLE_RATE
+    for start in range(0, max(len(speech) - rate, 0) + 1, rate):
+      windows.append(audio.cut(speech, start, of.config.dataset.window_samples))
+      record.append(i)
+  _, logits = sampler.listen(np.stack(windows))
+  scores, records = np.asarray(jax.nn.log_softmax(logits)), np.array(record)
+  pooled = np.stack([scores[records == i].mean(0) for i in of.chosen])
+  seconds = (scores.argmax(1) == of.records.identity[records]).mean()
+  return float(seconds), float((pooled.argmax(1) == of.identity).mean())

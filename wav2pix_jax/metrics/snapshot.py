@@ -1,6 +1,7 @@
 """Snapshots: what a run generates after some steps, measured and laid out in a grid."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,7 +14,6 @@ from wav2pix_jax.metrics.catalogue import METRICS
 from wav2pix_jax.metrics.faces import Faces, describe_faces
 from wav2pix_jax.metrics.identity_classifier import Classify
 from wav2pix_jax.metrics.metric import Result, compute
-from wav2pix_jax.models.generator import Generator
 from wav2pix_jax.sampler import BATCH, Sampler, sampling_keys
 
 GRID_COLUMNS, GRID_BANDS = 8, 2
@@ -46,18 +46,18 @@ class SnapshotTaker:
     count: int,
     reference: Faces,
     classify: Classify,
-    generator: Generator,
+    make_sampler: Callable[[dict[str, Any]], Sampler],
     config: ConfigDict,
     speakers: list[str],
   ):
     """Chooses `count` chunks, spread evenly over the records of a split.
 
-    The figures' names begin with `name`. The reference are real training faces, and the speakers
-    are the names of the labels.
+    The figures' names begin with `name`. The reference are real training faces, the speakers are
+    the names of the labels, and `make_sampler` returns a sampler of a generator's variables.
     """
     chosen = records.spread(count)
     self._name, self._split = name, split
-    self._generator, self._config, self._speakers = generator, config, speakers
+    self._sampler, self._speakers = make_sampler, speakers
     self._windows = records.centred_windows(chosen, config.dataset.window_samples)
     self._real = describe_faces(records.faces[chosen], records.identity[chosen], classify)
     self._reference, self._classify = reference, classify
@@ -82,9 +82,6 @@ class SnapshotTaker:
     }
     figures = {f"{self._name}/{name}": value for name, value in figures.items()}
     return Snapshot(figures, self._grid(generated, last), _warnings(results))
-
-  def _sampler(self, variables: dict[str, Any]) -> Sampler:
-    return Sampler(self._config, self._speakers, self._generator, variables)
 
   def _grid(self, generated: np.ndarray, last: dict[str, Any] | None) -> np.ndarray:
     real, labels = self._real.pictures, self._real.identity

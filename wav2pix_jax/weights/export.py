@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
-from wav2pix_jax import models
 from wav2pix_jax.common.files import write_whole
 from wav2pix_jax.runtime import checkpoint, pretrained, run_config
 from wav2pix_jax.weights import onnx_graph, pytorch_names, tensor_files
@@ -43,7 +42,7 @@ def export(workdir: Path, out: Path) -> None:
   exported = export_sampler(run, PLATFORMS)
   write_whole(out / "generator.stablehlo", bytes(exported.serialize()))
   pretrained.write(out / "weights", run.config, run.speakers, run.variables, run.step)
-  if run.config.model.encoder == models.WAVEFORM:
+  if pytorch_names.has_names(run.networks.generator):
     _export_for_others(run, out)
   else:
     print(f"model.encoder is {run.config.model.encoder!r}: no ONNX, and no weights for PyTorch.")

@@ -154,6 +154,11 @@ def read_discriminator(
   return _variables("discriminator", state_dict, list(_discriminator_table(discriminator)), shapes)
 
 
+def has_names(generator: Generator) -> bool:
+  """Whether the release has names for a generator's layers: its encoder is the paper's."""
+  return isinstance(generator.encoder, SpeechEncoder)
+
+
 def generator_dict(generator: Generator, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
   """Returns a generator's variables under the release's names, as PyTorch loads them."""
   return _state_dict(_generator_table(generator), variables)
