@@ -14,6 +14,7 @@ import csv
 import dataclasses
 import functools
 import os
+import runpy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -31,7 +32,7 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks import turns
 from data_builders.pairs import table
 from data_builders.tables import read_table
-from wav2pix_jax import data, models
+from wav2pix_jax import cli, data, models
 from wav2pix_jax.common import audio, schema
 from wav2pix_jax.configs import voices
 from wav2pix_jax.models.log_mel_encoder import log_mel
@@ -58,8 +59,8 @@ def main() -> None:
   parser.add_argument("--set", nargs="*", default=[], metavar="FIELD=VALUE", help="of the config")
   flags = parser.parse_args()
   sides: dict[str, Callable[[Any, data.Records], Name]] = {
-    "mean and deviation of the log-mel spectrum, logistic regression": _regression(_statistics),
-    "the same of its cepstra, logistic regression": _regression(_cepstra),
+    "mean and deviation of the log-mel spectrum, logistic regression": regression(_statistics),
+    "the same of its cepstra, logistic regression": regression(cepstra),
   }
   for encoder in flags.encoders:
     for seed in range(flags.seeds):
@@ -69,10 +70,7 @@ def main() -> None:
   found: dict[str, list[np.ndarray]] = {side: [] for side in sides}
   heard: list[Heard] = []
   for fold in range(flags.folds):
-    config = voices.get_config()
-    for assignment in flags.set:
-      field, _, value = assignment.partition("=")
-      config.update_from_flattened_dict({field: ast.literal_eval(value)})
+    config = config_of("voices", flags.set)
     config.dataset.pairs.match = table.LINE
     config.dataset.source = str(_fold(flags.source, flags.data_dir, fold, flags.folds))
     config.dataset.data_dir = str(flags.data_dir)
@@ -94,6 +92,18 @@ def main() -> None:
   turns.show(rows)
   print(f"{len(identity)} seconds of {len(np.unique(recording))} recordings, {turns.machine()}")
   turns.write(flags.json, {"rows": rows, "steps": flags.steps, "set": flags.set})
+
+
+def config_of(name: str, fields: Sequence[str]) -> Any:
+  """Returns a config by its name or path, with fields set by `FIELD=VALUE`."""
+  config = runpy.run_path(str(cli.config_path(name)))["get_config"]()
+  for assignment in fields:
+    field, _, value = assignment.partition("=")
+    try:
+      config.update_from_flattened_dict({field: ast.literal_eval(value)})
+    except (ValueError, SyntaxError):
+      config.update_from_flattened_dict({field: value})
+  return config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +180,8 @@ def _trained(config: Any, records: data.Records, *, encoder: str, seed: int, ste
   )
 
 
-def _regression(features: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Name]:
-  """Returns a side that learns from features of windows a quarter of a second apart."""
+def regression(features: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Name]:
+  """Returns a function that learns to name people from features of seconds of their speech."""
 
   def train(config: Any, records: data.Records) -> Name:
     windows, identity = [], []
@@ -198,7 +208,7 @@ def _statistics(windows: np.ndarray) -> np.ndarray:
   return np.concatenate([mel.mean(1), mel.std(1)], 1)
 
 
-def _cepstra(windows: np.ndarray) -> np.ndarray:
+def cepstra(windows: np.ndarray) -> np.ndarray:
   """Returns mean and deviation of the cepstra of the louder frames, without the mean's level."""
   cepstra = np.asarray(fft.dct(_log_mel(windows), norm="ortho"))[..., :CEPSTRA]
   level = cepstra[..., :1]
