@@ -44,6 +44,7 @@ def get_config() -> ConfigDict:
   synthetic.clips_per_identity = 200  # ours; 160 of them for training
   synthetic.face_pixels = 128  # ours; at least image_size
   synthetic.seed = 0  # ours; seeds utterances, and speakers beyond the first ten
+  synthetic.share = 0.0  # ours; how far faces of those show the size and age that voices have
 
   dataset.pairs = pairs = ConfigDict()
   pairs.match = "line"  # ours; "identity": any face of a person with any speech of that person

@@ -24,6 +24,7 @@ HAIRS = (
   *((24, 18, 16), (50, 34, 24), (74, 44, 26)),
   *((120, 76, 42), (150, 64, 34), (196, 150, 84), (120, 116, 112)),
 )
+GRAY = (205, 205, 208)  # hair of the old
 IRISES = ((50, 32, 22), (74, 50, 32), (92, 62, 38), (80, 120, 84), (96, 134, 168), (86, 100, 110))
 DARK_SKIN = 4  # with SKINS[DARK_SKIN:], hair and eyes have one of the three darkest colours
 SPEAKERS = Path(__file__).with_name("speakers.toml")
@@ -100,6 +101,14 @@ class Microphone:
 
 
 @dataclasses.dataclass(frozen=True)
+class Body:
+  """What face and voice have in common besides the gender, each N(0, 1) over people (ours)."""
+
+  size: float = 0.0  # of the head and of the vocal tract, within a gender
+  age: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
 class Person:
   """A synthetic speaker."""
 
@@ -109,29 +118,68 @@ class Person:
   face: Face
   voice: Voice
   microphone: Microphone
+  body: Body = Body()  # what the face shows
+  heard: Body = Body()  # what the voice shows
 
 
-def people(count: int, seed: int = 0) -> list[Person]:
+def people(count: int, seed: int = 0, share: float = 0.0) -> list[Person]:
   """Returns the ten fixed speakers, followed by random ones who alternate in gender.
 
-  A smaller count returns the first people of a larger one. The seed is that of the random people.
+  A smaller count returns the first people of a larger one. The seed is that of the random people,
+  and the share as in `random_identity`.
   """
   found = list(TEN[:count])
   for i in range(len(TEN), count):
     gender = (FEMALE, MALE)[i % 2]
     rng = np.random.default_rng([seed, i])
-    found.append(dataclasses.replace(random_identity(rng, gender), name=f"{gender}_{i:03d}"))
+    found.append(dataclasses.replace(random_identity(rng, gender, share), name=f"{gender}_{i:03d}"))
   return found
 
 
-def random_identity(rng: np.random.Generator, gender: str) -> Person:
-  """Returns a random person with the name "anonymous"."""
+def random_identity(rng: np.random.Generator, gender: str, share: float = 0.0) -> Person:
+  """Returns a random person with the name "anonymous".
+
+  Size and age in the face correlate by `share`, from 0 to 1, with those in the voice. Nobody can
+  tell them from the voice with a correlation above that. With 0, faces and voices of a gender are
+  independent, and have neither.
+  """
   male = gender == MALE
   seed = int(rng.integers(1 << 30))
   face, voice = _random_face(rng, male), _random_voice(rng, male)
   gains = tuple(rng.normal(0, 7, 8).tolist())
   microphone = Microphone(gains, noise=rng.uniform(-40, -22), rumble=rng.uniform(0, 1))
-  return Person("anonymous", gender, seed, face, voice, microphone)
+  person = Person("anonymous", gender, seed, face, voice, microphone)
+  return _with_body(person, rng, share) if share else person
+
+
+def _with_body(person: Person, rng: np.random.Generator, share: float) -> Person:
+  """Returns a person with a random size and age, which face and voice show."""
+  seen, other = rng.standard_normal((2, 2)).clip(-2, 2)
+  heard = Body(*(share * seen + np.sqrt(1 - share**2) * other).tolist())
+  middle, pitch = (0.975, 115) if person.gender == MALE else (1.155, 202)
+  voice = dataclasses.replace(
+    person.voice,
+    tract=middle * 2 ** (-0.06 * heard.size),
+    pitch=pitch * 2 ** (-0.1 * heard.size + rng.uniform(-0.15, 0.15)),
+    roughness=0.008 * 2 ** (0.8 * heard.age),
+    breath=0.06 * 2 ** (0.8 * heard.age),
+    rate=5 - 0.4 * heard.age,
+  )
+  return dataclasses.replace(with_face_of(person, Body(*seen.tolist())), voice=voice, heard=heard)
+
+
+def with_face_of(person: Person, body: Body) -> Person:
+  """Returns a person whose face shows another size and age."""
+  gray = np.clip(0.35 * body.age + 0.1, 0, 0.85)
+  red, green, blue = ((1 - gray) * np.array(person.face.hair) + gray * np.array(GRAY)).tolist()
+  face = dataclasses.replace(
+    person.face,
+    half_width=1 + 0.045 * body.size,
+    chin=1.41 + 0.06 * (person.gender == MALE) + 0.05 * body.size,
+    hair=(red, green, blue),
+    age=float(np.clip(0.35 + 0.3 * body.age, 0, 1)),
+  )
+  return dataclasses.replace(person, face=face, body=body)
 
 
 def _random_face(rng: np.random.Generator, male: bool) -> Face:

@@ -28,11 +28,21 @@ class SyntheticConfig(tfds.core.BuilderConfig):
   clips_per_identity: int  # number of clips per speaker
   face_pixels: int  # side of a face, pixels
   seed: int  # seed of the clips, and of the speakers beyond the ten
+  share: float = 0.0  # correlation of face and voice in size and age, see `random_identity`
   unseen: tuple[str, ...] = ()  # names of speakers that are in no split but `unseen`
+
+  def people(self) -> list[Person]:
+    """Returns all speakers."""
+    return people(self.identities, self.seed, self.share)
 
 
 def config(
-  identities: int, clips_per_identity: int, face_pixels: int, seed: int, unseen: Sequence[str] = ()
+  identities: int,
+  clips_per_identity: int,
+  face_pixels: int,
+  seed: int,
+  share: float = 0.0,
+  unseen: Sequence[str] = (),
 ) -> SyntheticConfig:
   """Returns a config whose name contains all of its fields, as TFDS identifies datasets by name.
 
@@ -42,6 +52,8 @@ def config(
   without = sorted(set(unseen))
   _learned(people(identities, seed), without)
   name = f"{SYNTHETIC}_{identities}x{clips_per_identity}_{face_pixels}px_s{seed}"
+  if share:
+    name += f"_share_{share:g}"
   if without:  # a digest, as the name of a folder must not be long
     name += f"_unseen_{hashlib.sha256(' '.join(without).encode()).hexdigest()[:8]}"
   return SyntheticConfig(
@@ -51,6 +63,7 @@ def config(
     clips_per_identity=clips_per_identity,
     face_pixels=face_pixels,
     seed=seed,
+    share=share,
     unseen=tuple(without),
   )
 
@@ -83,6 +96,10 @@ class Builder(PairsBuilder):
         raise UserError(
           f"dataset.synthetic.{field} is {dataset.synthetic[field]}; it must be at least {least}."
         )
+    if not 0 <= dataset.synthetic.share <= 1:
+      raise UserError(
+        f"dataset.synthetic.share is {dataset.synthetic.share}; it must be from 0 to 1."
+      )
     pixels = dataset.synthetic.face_pixels
     if image_size and image_size > pixels:
       raise UserError(
@@ -104,12 +121,12 @@ class Builder(PairsBuilder):
   def genders(self) -> dict[str, str]:
     """See the base class."""
     chosen = self.builder_config
-    return {person.name: person.gender for person in people(chosen.identities, chosen.seed)}
+    return {person.name: person.gender for person in chosen.people()}
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
     del dl_manager
     chosen = self.builder_config
-    found = people(chosen.identities, chosen.seed)
+    found = chosen.people()
     learned = _learned(found, chosen.unseen)
     self.info.features[schema.IDENTITY].names = [*learned, *chosen.unseen]
     return {
@@ -134,7 +151,7 @@ class Builder(PairsBuilder):
 def clips_of_splits(chosen: SyntheticConfig) -> dict[str, list[tuple[int, int]]]:
   """Returns the clips of each split, each as the speaker's index and the clip's number."""
   per_person = chosen.clips_per_identity
-  names = [person.name for person in people(chosen.identities, chosen.seed)]
+  names = [person.name for person in chosen.people()]
   units = {
     name: dict.fromkeys(range(i * per_person, (i + 1) * per_person), 1)
     for i, name in enumerate(names)

@@ -422,3 +422,22 @@ def test_a_split_that_does_not_fit_into_memory_has_the_same_records(tmp_path, mo
     np.testing.assert_array_equal(small.identity, large.identity)
   assert "tensorflow" not in sys.modules
   assert not list(tmp_path.rglob("bucket_*"))
+
+
+def test_faces_and_voices_share_what_the_config_says():
+  found = identity.people(610, seed=3, share=0.6)[10:]
+  for field, shown, heard in (
+    ("size", lambda p: p.face.half_width, lambda p: -np.log2(p.voice.tract)),
+    ("age", lambda p: p.face.age, lambda p: np.log(p.voice.breath)),
+  ):
+    for gender in (identity.FEMALE, identity.MALE):
+      own = [p for p in found if p.gender == gender]
+      body = [getattr(p.body, field) for p in own]
+      assert np.corrcoef(body, [shown(p) for p in own])[0, 1] > 0.97
+      told = [heard(p) for p in own]
+      assert np.corrcoef([getattr(p.heard, field) for p in own], told)[0, 1] > 0.999
+      assert abs(np.corrcoef(body, told)[0, 1] - 0.6) < 0.1
+  assert abs(np.corrcoef([(p.body.size, p.body.age) for p in found], rowvar=False)[0, 1]) < 0.1
+  ten, *others = identity.people(12, seed=3, share=0.6)[:10], *identity.people(12, seed=3)[10:]
+  assert ten == identity.people(10)
+  assert {other.body for other in others} == {identity.Body()}

@@ -18,7 +18,7 @@ import tqdm
 
 from data_builders.builder import PairsBuilder
 from data_builders.synthetic import clips
-from data_builders.synthetic.identity import Person, people
+from data_builders.synthetic.identity import Person
 from data_builders.synthetic.synthetic_dataset_builder import SyntheticConfig
 from data_builders.workers import workers
 from wav2pix_jax.common import images
@@ -43,8 +43,8 @@ def load_regressor(builder: PairsBuilder, image_size: int) -> Express | None:
   if not isinstance(chosen, SyntheticConfig):
     return None
   path = Path(builder.data_dir) / "expression" / f"{image_size}px_{RECIPE}.safetensors"
-  everyone = people(chosen.identities, chosen.seed)
-  return as_function(taught(path, lambda: train_regressor(*expressions(everyone, image_size))))
+  made = functools.partial(expressions, chosen.people(), image_size)
+  return as_function(taught(path, lambda: train_regressor(*made())))
 
 
 def expressions(everyone: list[Person], image_size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -60,8 +60,11 @@ def expressions(everyone: list[Person], image_size: int) -> tuple[np.ndarray, np
 
 
 def train_regressor(faces: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-  """Returns the variables of a network that tells the truth [N, 2] from faces [N, S, S, 3]."""
-  net, optimizer = FaceClassifier(2), optax.adam(optax.cosine_decay_schedule(RATE, STEPS))
+  """Returns the variables of a network that tells the truth [N, K] from faces [N, S, S, 3]."""
+  net, optimizer = (
+    FaceClassifier(truth.shape[1]),
+    optax.adam(optax.cosine_decay_schedule(RATE, STEPS)),
+  )
   variables: Any = net.init(jax.random.key(0), images.to_float(faces[:1]), False)
   opt_state = optimizer.init(variables["params"])
 
@@ -86,7 +89,7 @@ def train_regressor(faces: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
 
 def as_function(variables: dict[str, Any]) -> Express:
   """Returns what `train_regressor` returns as a function of faces; see `load_regressor`."""
-  net = FaceClassifier(2)
+  net = FaceClassifier(variables["params"]["logits"]["bias"].size)
   forward = jax.jit(lambda faces: net.apply(variables, images.to_float(faces), False)[0])
 
   def express(faces: np.ndarray) -> np.ndarray:

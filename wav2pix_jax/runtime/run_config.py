@@ -27,6 +27,7 @@ NETWORKS = ("image_size", "ema_decay", "dataset.window_samples", "dataset.audio_
 ADDED: dict[str, Any] = {
   "dataset.largest_instant_error": 64_000,
   "dataset.pairs.match": "line",
+  "dataset.synthetic.share": 0.0,
   "loss.matching": 0.0,
   "loss.matching_faces": 8,
   "loss.mismatched_moment": 0.0,
