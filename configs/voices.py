@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
   config.model.encoder_hidden = 128
   config.model.generator_width = 32
   config.model.discriminator_width = 32
+  config.loss.faces_teach = False
   config.loss.matching = 0.0
   config.loss.mismatched_moment = 0.0
   config.eval_every = 250

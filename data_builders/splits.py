@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from wav2pix_jax.common import schema
-from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.errors import UserError, listed
 
 SHARES = {schema.TRAIN: 0.8, schema.VALIDATION: 0.1, schema.TEST: 0.1}
 
@@ -32,8 +32,8 @@ def learned(everyone: Sequence[str], unseen: Iterable[str], where: str) -> list[
   """
   if absent := set(unseen) - set(everyone):
     raise UserError(
-      f"dataset.unseen: {', '.join(sorted(absent))} not in {where}, which has "
-      f"{', '.join(everyone) or 'no identities'}."
+      f"dataset.unseen: {listed(sorted(absent))} not in {where}, which has "
+      f"{listed(everyone) or 'no identities'}."
     )
   left = [name for name in everyone if name not in set(unseen)]
   if len(left) < 2:
@@ -81,7 +81,7 @@ def warn_of_single_units(sources: Mapping[str, set[str]]) -> None:
   single = [identity for identity, units in sources.items() if len(units) == 1]
   if single:
     print(
-      f"warning: of {', '.join(single)} there is one video only, which is split by time, with gaps "
+      f"warning: of {listed(single)} there is one video only, which is split by time, with gaps "
       "of the length of a clip. Recording and clothes are the same in all splits, so figures "
       "flatter; give each identity three videos.",
       file=sys.stderr,

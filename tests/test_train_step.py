@@ -107,6 +107,20 @@ def test_a_speaker_step_trains_encoder_and_classifier_alone(config, encoder):
   assert metrics["finite"] == 0
 
 
+def test_faces_may_leave_the_speech_encoder_alone(config):
+  """It then learns from the softmax, whatever the weights of the other terms."""
+  config.loss.faces_teach = False
+  after = []
+  for config.loss.l1 in (1.0, 50.0):
+    state, _, _, g_step = _setting(config)
+    batch = _batch(config, 4)
+    generator = g_step(state, batch, KEY, batch[schema.MISMATCHED_FACE])[0].generator
+    after.append(generator.opt_state[0].mu)  # the gradients, after one step
+  for part in ("encoder", "classifier", "upsampler"):
+    assert _equal(after[0][part], after[1][part]) == (part != "upsampler")
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(after[0][part]))
+
+
 def _with_moments(config):
   config.loss.matching, config.loss.matching_faces = 1.0, 2
   config.loss.mismatched_moment = 1.0
@@ -168,7 +182,7 @@ def test_two_generator_passes_with_different_dropout(config, monkeypatch):
   """Within a step the masks differ, and they differ from the next step's."""
   keys, generate = [], train_step._generate
   monkeypatch.setattr(
-    train_step, "_generate", lambda *args: keys.append(args[-1]) or generate(*args)
+    train_step, "_generate", lambda *args: keys.append(args[2]) or generate(*args)
   )
   state, *_ = _setting(config)
   batch = _batch(config, 4)

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from data_builders.builder import PairsBuilder
 from wav2pix_jax import data, metrics, models
 from wav2pix_jax.common import audio, schema
-from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.errors import UserError, listed
 from wav2pix_jax.common.files import exclusively, writing
 from wav2pix_jax.metrics.identity_classifier import load_classifier
 from wav2pix_jax.metrics.snapshot import SnapshotTaker
@@ -26,6 +26,7 @@ from wav2pix_jax.train_state import GanState, create_state
 from wav2pix_jax.train_step import speaker_step, stream, train_step
 
 HELD_OUT, LEARNED, REFERENCE = 128, 64, 400  # chunks in snapshots, and real faces to compare with
+RECORDINGS = 20  # held-out recordings that are written
 FIRST_SNAPSHOTS = 5  # without warnings, since every run generates bad faces at first
 
 
@@ -184,7 +185,7 @@ def _snapshot_takers(
 ) -> dict[str, SnapshotTaker]:
   """Returns what takes snapshots on speech that is not learned from, and on learned speech."""
   classify = load_classifier(builder, config.image_size)
-  chosen = records.spread(REFERENCE)
+  chosen = records.spread(max(REFERENCE, 2 * len(speakers)))
   take = functools.partial(
     SnapshotTaker,
     reference=metrics.describe_faces(records.faces[chosen], records.identity[chosen], classify),
@@ -210,7 +211,7 @@ def _print_overview(
   print(parameter_overview.get_parameter_overview(params, include_stats=False))
   print(
     f"{len(records)} records to train on, {len(held_out)} of {split} to evaluate: "
-    f"{', '.join(speakers)}."
+    f"{listed(speakers)}."
   )
 
 
@@ -234,10 +235,10 @@ def _print_end(step: int, figures: dict[str, float], workdir: Path) -> None:
 
 
 def _write_recordings(folder: Path, records: data.Records, speakers: list[str]) -> None:
-  """Writes a held-out recording of each speaker, to sample from later."""
+  """Writes a held-out recording of each of the first speakers, to sample from later."""
   with writing(folder):
     folder.mkdir(parents=True, exist_ok=True)
-  for label, name in enumerate(speakers):
+  for label, name in enumerate(speakers[:RECORDINGS]):
     of_speaker = np.flatnonzero(records.identity == label)
     if len(of_speaker):
       audio.write_wav(folder / f"{name}.wav", records.speech_of(of_speaker[0]))

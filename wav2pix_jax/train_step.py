@@ -143,7 +143,7 @@ def generator_step(
   def loss(params):
     generator_params, face_encoder_params = params
     (fake, embedding, logits), generator = _generate(
-      state.generator.replace(params=generator_params), batch, key
+      state.generator.replace(params=generator_params), batch, key, not config.loss.faces_teach
     )
     judged, discriminator = _judge(state.discriminator, [(fake, embedding)], config)
     ((fake_scores, fake_features),) = judged
@@ -198,14 +198,18 @@ def stream(
 
 
 def _generate(
-  generator: NetworkState, batch: Batch, key: jax.Array
+  generator: NetworkState, batch: Batch, key: jax.Array, detached: bool = False
 ) -> tuple[tuple[jax.Array, jax.Array, jax.Array], NetworkState]:
-  """Returns faces, embeddings and logits for a batch's speech, and the new statistics."""
+  """Returns faces, embeddings and logits for a batch's speech, and the new statistics.
+
+  `detached` is that of `Generator`.
+  """
   out, stats = generator.apply_fn(
     generator.variables,
     batch[schema.SPEECH],
     True,
     False,
+    detached,
     rngs={"dropout": key},
     mutable=list(generator.stats),
   )

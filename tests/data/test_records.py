@@ -1,5 +1,7 @@
 """What is read of a prepared dataset, and which records stand for it."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,15 @@ def test_chosen_evenly_and_not_twice(records):
   assert (np.diff(records.identity[chosen]) >= 0).all()
   others = records.spread(10_000, without=chosen)
   assert sorted([*chosen, *others]) == list(range(len(records)))
+
+
+def test_of_many_identities_some_are_chosen_several_times(records):
+  identity = np.repeat(np.arange(10, dtype=np.int32), [3, 9, *7 * [3], 9])[: len(records)]
+  many = dataclasses.replace(records, identity=np.resize(identity, len(records)))
+  chosen = many.identity[many.spread(12, each=4)]
+  assert {*chosen} == {0, 1, 9} or {1, 9} < {*chosen}
+  assert len(chosen) == 12
+  assert len({*many.identity[many.spread(12)]}) > 6
 
 
 def test_records_with_an_inexact_instant_are_left_out(clean):

@@ -89,10 +89,11 @@ class _Example(grain.transforms.RandomMap):
     self._flip, self._further = dataset.flip, further
     self._lengths, self._instants = records.lengths.tolist(), records.instant.tolist()
     self._identity = records.identity.tolist()
-    labels = range(max(self._identity) + 1)
     self._any_face = records.any_face
-    self._own = [np.flatnonzero(records.identity == label).astype(np.int32) for label in labels]
-    self._others = [np.flatnonzero(records.identity != label).astype(np.int32) for label in labels]
+    labels = range(max(self._identity) + 1)
+    order = np.argsort(records.identity, kind="stable").astype(np.int32)
+    ends = np.searchsorted(records.identity[order], labels, "right")
+    self._own = np.split(order, ends[:-1])  # the records of each speaker, in their order
     self._mismatched = config.loss.mismatched
 
   def random_map(self, element: int, rng: np.random.Generator) -> Plan:
@@ -109,13 +110,16 @@ class _Example(grain.transforms.RandomMap):
       schema.SEED: rng.integers(1 << 32, dtype=np.uint32),
       schema.MIRRORED: self._mirrored(rng),
     }
-    own, others = self._own[identity], self._others[identity]
+    own = self._own[identity]
     plan[FACE] = own[rng.integers(len(own))] if self._any_face else plan[RECORD]
     if self._mismatched:
-      plan[MISMATCHED] = others[rng.integers(len(others))]
+      plan[MISMATCHED] = _other(own, int(rng.integers(len(self._identity) - len(own))))
       plan[schema.MISMATCHED_MIRRORED] = self._mirrored(rng)
     if self._further:
-      pool = next(filter(len, (own[own != plan[FACE]], others, own)))
+      pool = own[own != plan[FACE]]
+      if not len(pool):
+        pool = np.setdiff1d(np.arange(len(self._identity), dtype=np.int32), own)
+      pool = pool if len(pool) else own
       plan[FURTHER] = rng.choice(pool, self._further, replace=len(pool) < self._further)
       mirrored = [self._mirrored(rng) for _ in range(self._further)]
       plan[schema.FURTHER_MIRRORED] = np.array(mirrored)
@@ -123,3 +127,9 @@ class _Example(grain.transforms.RandomMap):
 
   def _mirrored(self, rng: np.random.Generator) -> np.bool_:
     return np.bool_(self._flip and rng.random() < 0.5)
+
+
+def _other(own: np.ndarray, number: int) -> np.int32:
+  """Returns the record of a number among those that are not in `own`, which is sorted."""
+  before = own - np.arange(len(own))  # how many others precede each
+  return np.int32(number + np.searchsorted(before, number, "right"))

@@ -181,12 +181,18 @@ class Records:
       instant_error=self.instant_error[chosen],
     )
 
-  def spread(self, count: int, without: np.ndarray | None = None) -> np.ndarray:
+  def spread(self, count: int, without: np.ndarray | None = None, each: int = 1) -> np.ndarray:
     """Returns up to `count` indices spread evenly over the split, in the order of identities.
 
-    Indices in `without` are not chosen.
+    Indices in `without` are not chosen. Where there are too many identities for `each` records of
+    every one, only those with most records are chosen from.
     """
     free = np.setdiff1d(np.arange(len(self)), [] if without is None else without)
+    labels, counts = np.unique(self.identity[free], return_counts=True)
+    if each > 1 and len(labels) > count // each:
+      most = labels[np.argsort(-counts, kind="stable")[: count // each]]
+      free = free[np.isin(self.identity[free], most)]
+      free = free[np.argsort(self.identity[free], kind="stable")]
     chosen = spread_evenly(free, count)
     return chosen[np.argsort(self.identity[chosen], kind="stable")]
 

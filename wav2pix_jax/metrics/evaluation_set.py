@@ -18,7 +18,8 @@ from wav2pix_jax.runtime import run_config
 from wav2pix_jax.sampler import Sampler, sampling_keys
 
 DRAWS = 3  # samples of each chunk
-MOST, REFERENCE = 200, 400  # chunks of the split, and real faces of the training split, at most
+MOST, EACH = 200, 2  # chunks of the split, and of a speaker where there are many
+REFERENCE = 400  # real faces of the training split, or two of each speaker
 SEED = 0  # of samples and of noise
 
 
@@ -84,8 +85,9 @@ def choose(
   kept = None  # half of each unseen person's records, to compare with
   if split == schema.UNSEEN:
     kept = np.argsort(records.identity, kind="stable")[1::2]
-  chosen = records.spread(MOST, kept)
-  known = [(training, training.spread(REFERENCE, chosen if split == schema.TRAIN else None))]
+  chosen = records.spread(MOST, kept, EACH)
+  count = max(REFERENCE, 2 * len(data.identity_names(builder)))
+  known = [(training, training.spread(count, chosen if split == schema.TRAIN else None))]
   if kept is not None:
     known.append((records, spread_evenly(kept, MOST)))
   faces = np.concatenate([of.faces[picked] for of, picked in known])

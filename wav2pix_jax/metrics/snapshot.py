@@ -18,6 +18,7 @@ from wav2pix_jax.sampler import BATCH, Sampler, sampling_keys
 
 GRID_COLUMNS, GRID_BANDS = 8, 2
 DRAWS = 2  # samples of each chunk
+EACH = 4  # chunks of a speaker, where there are more speakers than all chunks have room for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +56,7 @@ class SnapshotTaker:
     The figures' names begin with `name`. The reference are real training faces, the speakers are
     the names of the labels, and `make_sampler` returns a sampler of a generator's variables.
     """
-    chosen = records.spread(count)
+    chosen = records.spread(count, each=EACH)
     self._name, self._split = name, split
     self._sampler, self._speakers = make_sampler, speakers
     self._windows = records.centred_windows(chosen, config.dataset.window_samples)

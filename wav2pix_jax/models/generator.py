@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 
 from wav2pix_jax import ops
@@ -83,7 +84,7 @@ class Generator(nn.Module):
   dtype: DTypeLike = jnp.float32
 
   def __call__(
-    self, speech: jax.Array, train: bool, deterministic: bool
+    self, speech: jax.Array, train: bool, deterministic: bool, detached: bool = False
   ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Returns faces [B, S, S, 3] in [-1, 1], embeddings [B, E] and logits [B, identities], float32.
 
@@ -92,8 +93,10 @@ class Generator(nn.Module):
         `output_length` of it is at least 1.
       train: Whether to normalise by the batch and update the running statistics.
       deterministic: Whether to disable dropout. Sampling keeps it: samples differ by it.
+      detached: Whether faces and embeddings are constants to the speech encoder.
     """
     embedding, logits = self.listen(speech, train)
+    embedding = lax.stop_gradient(embedding) if detached else embedding
     return self.draw(embedding, train, deterministic), embedding, logits
 
   def listen(self, speech: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:

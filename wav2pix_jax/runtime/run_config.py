@@ -7,7 +7,7 @@ from typing import Any
 from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
-from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.errors import UserError, listed
 from wav2pix_jax.common.files import from_json, write_whole
 from wav2pix_jax.common.version import __version__
 
@@ -28,6 +28,7 @@ ADDED: dict[str, Any] = {
   "dataset.largest_instant_error": 64_000,
   "dataset.pairs.match": "line",
   "dataset.synthetic.share": 0.0,
+  "loss.faces_teach": True,
   "loss.matching": 0.0,
   "loss.matching_faces": 8,
   "loss.mismatched_moment": 0.0,
@@ -93,8 +94,8 @@ def speakers(workdir: Path, in_dataset: list[str]) -> list[str]:
   fits = all(old in (new, label) for old, new, label in zip(saved, names, unnamed, strict=False))
   if len(names) != len(saved) or not fits:
     raise UserError(
-      f"the run in {workdir} is of the speakers {', '.join(saved)}, but the dataset has "
-      f"{', '.join(in_dataset)}; resume it with its own dataset, or start a new run in another "
+      f"the run in {workdir} is of the speakers {listed(saved)}, but the dataset has "
+      f"{listed(in_dataset)}; resume it with its own dataset, or start a new run in another "
       "--workdir."
     )
   return names

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.errors import UserError, listed
 from wav2pix_jax.models import Networks
 from wav2pix_jax.models.discriminator import Discriminator
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
@@ -284,10 +284,9 @@ def _variables(
   known = {row.name for row in rows}
   unknown = [name for name in state_dict if name not in known and not name.endswith((V, BATCHES))]
   faults = [
-    f"{what} {', '.join(names[:LISTED])}{f' and {more} more' if more > 0 else ''}"
+    f"{what} {listed(names, LISTED)}"
     for what, names in (("lacks", missing), ("has wrong shapes:", wrong), ("has unknown", unknown))
     if names
-    for more in [len(names) - LISTED]
   ]
   if faults:
     raise UserError(f"the {network}'s checkpoint {'; '.join(faults)}.")
