@@ -38,7 +38,7 @@ import numpy as np  # noqa: E402
 import safetensors.numpy  # noqa: E402
 import small_release  # noqa: E402
 
-from wav2pix_jax.common import audio, schema  # noqa: E402
+from wav2pix_jax.common import audio, images, schema  # noqa: E402
 
 SECONDS, MEMORY = 30, 4 * 2**30
 EXAMPLE = ROOT / "pretrained" / "ten_speakers_64px" / "examples" / "ana.wav"
@@ -159,7 +159,14 @@ def cases(good: Base) -> list[Case]:
 
 def quick_cases(good: Base) -> list[Case]:
   """Returns those that need no training."""
-  return [*_of_sound(good), *_of_films(good), *_of_tables(), *_of_weights(), *_of_configs()]
+  return [
+    *_of_sound(good),
+    *_of_films(good),
+    *_of_tables(),
+    *_of_pairs(good),
+    *_of_weights(),
+    *_of_configs(),
+  ]
 
 
 def _file(kind: str, name: str, file: str, content: bytes, *command: str) -> Case:
@@ -335,6 +342,49 @@ def _of_tables() -> Iterator[Case]:
     ("half of UTF-16", b"\xff\xfe" + head.decode().encode("utf-16-le")[:-1]),
   ):
     yield _file("table", name, "bad.csv", content, *download)
+
+
+def _of_pairs(good: Base) -> Iterator[Case]:
+  listing = ("main.py", "--mode=evaluate", "--list", "--split=train", "--config=voices")
+  places = ("--config.dataset.source=IN/pairs.csv", "--config.dataset.data_dir=OUT/data")
+  command = (*listing, *places, "--config.image_size=16", "--out=OUT/clips")
+  face = images.encode_jpeg(np.zeros((32, 32, 3), np.uint8))
+  head, line = b"identity,face,speech\n", b"%b,face.jpg,speech.wav\n"
+  whole = head + line % b"ana" + line % b"bo"
+
+  def case(name: str, table: bytes = whole, **changed: bytes) -> Case:
+    def make(folder: Path) -> list[str]:
+      files = {"pairs.csv": table, "face.jpg": face, "speech.wav": good.sounds["wav"], **changed}
+      for file, content in files.items():
+        (folder / file).write_bytes(content)
+      os.mkfifo(folder / "pipe")
+      return _filled(command, folder, folder)
+
+    return Case("pairs", name, make)
+
+  yield case("a good table")
+  for name, table in (
+    ("an empty file", b""),
+    ("no lines", head),
+    ("noise", np.random.default_rng(0).bytes(9_999)),
+    ("an open quote", whole + b'"ana,face.jpg,speech.wav\n'),
+    ("zero bytes", whole + b"ana,f\0.jpg,speech.wav\na\0a,face.jpg,speech.wav\n"),
+    ("names that climb", whole + line % b"../../x" + line % b"/etc" + line % b"a/../../b"),
+    ("odd names", whole + line % "\u202e\U0001f600'".encode() + line % b"\x01" + line % b"."),
+    ("a name of a megabyte", whole + line % (b"a" * 2**20)),
+    ("paths to devices", whole + b"ana,/dev/zero,/dev/zero\nbo,pipe,pipe\nana,/,.\n"),
+    ("paths to secrets", whole + b"ana,/etc/passwd,/etc/passwd\n"),
+    ("a path of a megabyte", whole + b"ana," + b"x" * 2**20 + b",speech.wav\n"),
+    ("a split of its own", b"split," + head + b"dev," + line % b"ana" + b"dev," + line % b"bo"),
+    ("one person", head + line % b"ana"),
+    ("times of nothing", b"time," + head + b"nan," + line % b"ana" + b"1e99," + line % b"bo"),
+    ("half of UTF-16", b"\xff\xfe" + whole.decode().encode("utf-16-le")[:-1]),
+  ):
+    yield case(name, table)
+  for name, changed in mutations(face).items():
+    yield case(f"a picture, {name}", **{"face.jpg": changed})
+  for name, changed in mutations(_png()).items():
+    yield case(f"a PNG, {name}", **{"face.jpg": changed})
 
 
 def _of_clips(good: Base) -> Iterator[Case]:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import expanded
 
 PAIRS = "pairs"
+PART = 64  # lines that are read at a time
+Heard = tuple[np.ndarray, int, int]  # speech, int16 [T], its instant, and the instant's error
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -119,26 +122,38 @@ class Builder(PairsBuilder):
     if not found:
       raise UserError(f"{self.builder_config.source}: nothing of {split} can be read.")
 
-  def _pairs(self, group: Group) -> Iterator[tuple[str, bytes, tuple[np.ndarray, int, int], int]]:
+  def _pairs(self, group: Group) -> Iterator[tuple[str, bytes, Heard, int]]:
     """Yields name, face, speech with its instant and the error of it, and unit of each pair.
 
     By line, a pair is a line. By identity, faces and recordings are cycled through until each was
     in a pair.
     """
-    faces = [(line.number, self._face(line)) for line in group.faces]
-    speech = ((line, self._speech(line), unit) for line, unit in group.speech)
     if self.builder_config.match == table.LINE:
-      for (_, face), (line, heard, unit) in zip(faces, speech, strict=True):
-        if face and heard:
-          yield f"{line.number:06d}", face, heard, unit
+      for start in range(0, len(group), PART):
+        part = slice(start, start + PART)
+        faces, speech = self._read(Group(group.faces[part], group.speech[part]))
+        for (line, face), (_, heard, unit) in zip(faces, speech, strict=True):
+          if face and heard:
+            yield f"{line.number:06d}", face, heard, unit
       return
-    pictures_of = [(number, face) for number, face in faces if face]
-    recordings = [(line, heard, unit) for line, heard, unit in speech if heard]
-    pairs = max(len(pictures_of), len(recordings)) if pictures_of and recordings else 0
-    for i in range(pairs):
-      number, picture = pictures_of[i % len(pictures_of)]
-      line, heard, unit = recordings[i % len(recordings)]
-      yield f"{line.number:06d}_{number:06d}", picture, heard, unit
+    faces, speech = self._read(group)
+    shown = [(line.number, face) for line, face in faces if face]
+    recordings = [(line.number, heard, unit) for line, heard, unit in speech if heard]
+    for i in range(max(len(shown), len(recordings)) if shown and recordings else 0):
+      of_face, face = shown[i % len(shown)]
+      of_speech, heard, unit = recordings[i % len(recordings)]
+      yield f"{of_speech:06d}_{of_face:06d}", face, heard, unit
+
+  def _read(
+    self, group: Group
+  ) -> tuple[list[tuple[Line, bytes | None]], list[tuple[Line, Heard | None, int]]]:
+    """Returns the faces of a group, and its speech with the number of the unit."""
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+      faces = pool.map(self._face, group.faces)
+      speech = pool.map(self._speech, [line for line, _ in group.speech])
+      return list(zip(group.faces, faces, strict=True)), [
+        (line, heard, unit) for (line, unit), heard in zip(group.speech, speech, strict=True)
+      ]
 
   def _face(self, line: Line) -> bytes | None:
     """Returns a line's face as JPEG; None, after a warning, where it cannot be read."""
@@ -149,7 +164,7 @@ class Builder(PairsBuilder):
       self._warn(f"line {line.number}: {line.face} is no picture that can be read ({reason})")
       return None
 
-  def _speech(self, line: Line) -> tuple[np.ndarray, int, int] | None:
+  def _speech(self, line: Line) -> Heard | None:
     """Returns a line's speech, the instant of its face, and that one's error; None as `_face`.
 
     Where the time of the face is known, this is the clip around it; otherwise the whole recording,

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from data_builders import splits
+from data_builders.prepare.videos import folder_problem
 from data_builders.tables import read_table
 from wav2pix_jax.common import schema
+from wav2pix_jax.common.errors import listed
 
 COLUMNS = ("identity", "face", "speech")
 OPTIONAL = ("gender", "video", "split", "time")
 SPLITS = (*splits.SHARES, schema.UNSEEN)
 LINE, IDENTITY = "line", "identity"  # how faces and speech are matched
+SHOWN = 3  # problems in an error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,15 +106,16 @@ def read(path: Path, match: str, unseen: Iterable[str]) -> Table:
       problems.append(f"line {line.number}: {line.identity} is unseen here, and not elsewhere")
   problems += _pair(groups)
   hidden = sorted(groups[schema.UNSEEN])
-  learned = splits.learned(sorted([*groups[schema.TRAIN], *hidden]), {*hidden, *unseen}, str(path))
+  where = f"{path} ({listed(problems, SHOWN)})" if problems else str(path)
+  learned = splits.learned(sorted([*groups[schema.TRAIN], *hidden]), {*hidden, *unseen}, where)
   genders = {line.identity: line.gender for line in reversed(lines) if line.gender}
   return Table(learned, hidden, groups, genders, problems)
 
 
 def _line(folder: Path, number: int, row: dict[str, str], match: str) -> Line:
   """Returns the line of a row; raises ValueError where it cannot be used."""
-  if not row["identity"]:
-    raise ValueError("no identity")
+  if problem := folder_problem(row["identity"]):  # recordings are written by these names
+    raise ValueError(f"identity: {problem}")
   if row["split"] and row["split"] not in SPLITS:
     raise ValueError(f"the split is {row['split']!r}; choose from {', '.join(SPLITS)}")
   missing = [column for column in ("face", "speech") if not row[column]]

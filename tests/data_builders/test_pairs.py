@@ -123,7 +123,8 @@ def test_the_unseen_of_the_table_and_of_the_config_are_apart(folder):
 
 
 BAD = {
-  "no identity": {"identity": ""},
+  "identity: no name": {"identity": ""},
+  "would lead out of the folder": {"identity": "../ana"},
   "the split is 'dev'": {"split": "dev"},
   "no face; dataset.pairs.match=identity": {"face": ""},
   "no face and no speech": {"face": "", "speech": ""},

@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from data_builders.builder import PairsBuilder
 from wav2pix_jax.common import audio, dlib_faces, schema
+from wav2pix_jax.common.errors import listed
 from wav2pix_jax.common.finding import Finding
 from wav2pix_jax.data import records as of_records
 from wav2pix_jax.data.records import Records
@@ -57,7 +58,7 @@ def _sizes(splits: Mapping[str, Records], people: list[str]) -> Finding:
     for name, found in splits.items()
     if name in (schema.VALIDATION, schema.TEST)
   }
-  lacking = [f"{name} has nothing of {', '.join(who)}" for name, who in missing.items() if who]
+  lacking = [f"{name} has nothing of {listed(who, 5)}" for name, who in missing.items() if who]
   if schema.VALIDATION not in splits:
     lacking.append("there is no validation split, so the best checkpoint cannot be chosen")
   said = f"{len(learned)} people; records: {said}"
@@ -75,7 +76,7 @@ def _speech(splits: Mapping[str, Records], people: list[str]) -> Finding:
   said = f"{minutes[least]:.1f} ({least}) to {minutes[most]:.1f} minutes ({most}) to train on"
   few = [name for name, length in minutes.items() if length < LEAST_MINUTES]
   if few:
-    who = ", ".join(few)
+    who = listed(few, 5)
     remedy = f"less than {LEAST_MINUTES:g} minute is little; add videos of {who}, or leave them out"
     return Finding("speech", said, remedy)
   if minutes[most] > MOST_UNEQUAL * minutes[least]:
