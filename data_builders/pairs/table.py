@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from data_builders import splits
@@ -95,13 +95,14 @@ def read(path: Path, match: str, unseen: Iterable[str]) -> Table:
     except ValueError as error:
       problems.append(f"line {number}: {error}")
   known = {line.identity for line in lines if line.split != schema.UNSEEN} - set(unseen)
+  units = {unit: i for i, unit in enumerate(sorted({line.item.unit for line in lines}))}
   groups = _divided(
-    [line for line in lines if line.identity in known and line.split != schema.UNSEEN]
+    [line for line in lines if line.identity in known and line.split != schema.UNSEEN], units
   )
   groups[schema.UNSEEN] = {line.identity: Group() for line in lines if line.identity not in known}
   for line in lines:
     if line.identity not in known:
-      groups[schema.UNSEEN][line.identity].add(line, line.number)
+      groups[schema.UNSEEN][line.identity].add(line, units[line.item.unit])
     elif line.split == schema.UNSEEN:
       problems.append(f"line {line.number}: {line.identity} is unseen here, and not elsewhere")
   problems += _pair(groups)
@@ -134,41 +135,42 @@ def _line(folder: Path, number: int, row: dict[str, str], match: str) -> Line:
   return Line(number, **{**row, "time": time})  # type: ignore[arg-type]
 
 
-def _divided(lines: Sequence[Line]) -> Groups:
+def _divided(lines: Sequence[Line], units: Mapping[str, int]) -> Groups:
   """Returns the lines of the identities to learn by split and identity."""
   given = {line.split for line in lines}
   into = [split for split in splits.SHARES if split == schema.TRAIN or split not in given]
-  groups: Groups = {split: {line.identity: Group() for line in lines} for split in splits.SHARES}
+  fixed = [line for line in lines if line.split not in ("", schema.TRAIN)]
   free = [line for line in lines if line.split in ("", schema.TRAIN)]
-  for line in lines:
-    if line.split not in ("", schema.TRAIN):
-      groups[line.split][line.identity].add(line, line.number)
   # Speech decides. Faces of the same videos go with it, and others are divided as it is.
-  place_of: dict[str, tuple[str, int]] = {}
-  for line, place in _places([line for line in free if line.speech], into, sparing=True):
-    groups[place[0]][line.identity].add(line, place[1])
-    place_of.setdefault(line.item.unit, place)
+  places = _places([line for line in free if line.speech], into, sparing=True)
+  split_of: dict[str, str] = {}
+  heard: dict[str, set[str]] = {line.identity: {schema.TRAIN} for line in lines}
+  for line, split in places:
+    split_of.setdefault(line.item.unit, split)
+    heard[line.identity].add(split)
   apart: dict[str, list[Line]] = {}
   for line in free:
-    if line.item.unit in place_of and not line.speech:
-      groups[place_of[line.item.unit][0]][line.identity].add(line, line.number)
+    if not line.speech and line.item.unit in split_of:
+      places.append((line, split_of[line.item.unit]))
     elif not line.speech:
       apart.setdefault(line.identity, []).append(line)
   for name, own in apart.items():
-    heard = [split for split in into if split == schema.TRAIN or groups[split][name].speech]
-    for line, place in _places(own, heard):
-      groups[place[0]][name].add(line, line.number)
+    places += _places(own, [split for split in into if split in heard[name]])
+  groups: Groups = {split: {line.identity: Group() for line in lines} for split in splits.SHARES}
+  for line in fixed:
+    groups[line.split][line.identity].add(line, units[line.item.unit])
+  for line, split in places:  # the parts of what is split by time are units of their own
+    part = list(splits.SHARES).index(split) if split_of.get(line.item.unit, split) != split else 0
+    groups[split][line.identity].add(line, units[line.item.unit] + part * len(units))
   return groups
 
 
 def _places(
   lines: Sequence[Line], into: Sequence[str], sparing: bool = False
-) -> Iterator[tuple[Line, tuple[str, int]]]:
-  """Yields each line that is kept with its split and the number of its unit; see `divide`."""
+) -> list[tuple[Line, str]]:
+  """Returns each line that is kept with its split; see `splits.divide`."""
   places = splits.divide([line.item for line in lines], into, sparing)
-  for line, place in zip(lines, places, strict=True):
-    if place:
-      yield line, place
+  return [(line, place[0]) for line, place in zip(lines, places, strict=True) if place]
 
 
 def _pair(groups: Groups) -> list[str]:

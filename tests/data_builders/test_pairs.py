@@ -107,6 +107,27 @@ def test_missing_splits_are_taken_by_video_from_training(folder):
   assert videos["test"] == {f"{person}\nv9" for person in ("ana", "bo", "cy")}
 
 
+def test_units_tell_which_lines_share_a_video(folder):
+  rows = [{**row, "video": f"v{i % 4 // 2}"} for i, row in enumerate(_rows())]
+  for named in ("", "test"):  # by the column, a video can be in two splits
+    for row in rows[::2]:
+      row["split"] = named
+    groups = table.read(_write(folder, rows), "line", ()).groups
+    units = {
+      split: {unit for group in found.values() for _, unit in group.speech}
+      for split, found in groups.items()
+    }
+    assert bool(units["train"] & units["test"]) == (named == "test")
+    assert not units["train"] & units["validation"]
+  single = [{**row, "video": "v"} for row in _rows()]  # split by time
+  groups = table.read(_write(folder, single), "line", ()).groups
+  units = [
+    {unit for group in groups[s].values() for _, unit in group.speech} for s in splits.SHARES
+  ]
+  assert all(units)
+  assert len(set.union(*units)) == sum(map(len, units))
+
+
 def test_the_unseen_of_the_table_and_of_the_config_are_apart(folder):
   rows = _rows(("ana", "bo")) + [{**row, "split": "unseen"} for row in _rows(("cy",))]
   for n in range(4):
