@@ -1,7 +1,9 @@
 """Training: what it leaves, and that going on ends like never having stopped."""
 
+import contextlib
 import json
 import shutil
+import signal
 import subprocess
 
 import conftest
@@ -132,6 +134,29 @@ def test_a_run_in_bfloat16_goes_on_as_if_it_had_never_stopped(released, data_dir
     place = tmp_path / name, released.folder, data_dir
     conftest.main(*conftest.training_flags(*place, **fields))
   assert _scalars(tmp_path / "whole", 6) == _scalars(tmp_path / "parts", 6)
+
+
+@contextlib.contextmanager
+def _asked_after_three_steps():
+  yield lambda step: signal.SIGTERM if step == 3 else 0
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_from_its_first_steps_on_speakers_alone(released, data_dir, tmp_path):
+  fields = {"speaker_steps": 4, "model.encoder": "log_mel"}
+  for name, stopped in (("whole", False), ("parts", True), ("parts", False)):
+    flags = conftest.training_flags(tmp_path / name, released.folder, data_dir, **fields)
+    with pytest.MonkeyPatch.context() as patch:
+      if stopped:
+        patch.setattr(train, "stop_requests", _asked_after_three_steps)
+      ended = conftest.main(*flags, check=False)
+      assert ended.returncode == (128 + signal.SIGTERM if stopped else 0)
+  assert _scalars(tmp_path / "whole", 6) == _scalars(tmp_path / "parts", 6)
+  assert "d_loss/total" not in _scalars(tmp_path / "whole", 4)
+  assert {path.name for path in (tmp_path / "whole" / "samples").glob("*.png")} == {
+    "step_000006_held_out.png",
+    "step_000006_learned.png",
+  }
 
 
 @pytest.mark.slow

@@ -58,6 +58,7 @@ def evaluate(
   of = evaluation_set.choose(workdir, run.config, split, added)
   faces = evaluation_set.sample(run.sampler, of, draws)
   voices: dict[str, float] = {}
+  line = ""
   if split == schema.UNSEEN:
     known = evaluation_set.choose(workdir, run.config, schema.TEST)
     auroc = evaluation_set.tells_unknown_voices(run.sampler, known.windows, of.windows)
@@ -65,7 +66,7 @@ def evaluate(
     line = (
       f"Unknown voices are told from those of {schema.TEST} speech with an AUROC of {auroc:.2f}."
     )
-  else:
+  elif not added:
     seconds, recordings = evaluation_set.speakers_named(run.sampler, of)
     voices |= {"seconds_named": seconds, "recordings_named": recordings}
     line = (
@@ -73,7 +74,8 @@ def evaluate(
       f"{recordings:.1%} of the recordings."
     )
   write_results(f"step {run.step} of {workdir}", of, faces, out, vgg, {"step": run.step, **voices})
-  print(line)
+  if line:
+    print(line)
 
 
 def evaluate_faces(

@@ -254,6 +254,16 @@ def test_unseen_people_are_judged_by_gender_and_not_by_name():
   assert 0.4 < gender.baseline < 0.6  # anybody's face
 
 
+def test_a_mouth_that_never_moves_does_not_follow(bench):
+  landmarks = bench.held_out.described.landmarks
+  described = dataclasses.replace(
+    bench.held_out.described, landmarks=np.broadcast_to(landmarks[:1], landmarks.shape)
+  )
+  still = dataclasses.replace(bench.held_out, described=described)
+  rows = metrics.measure([still], bench.held_out, bench.reference)
+  assert rows["mouth"].value == 0
+
+
 def test_intervals_are_of_each_person_and_always_the_same(bench):
   draws = [bench.make_out(bench.good, bench.held_out.identity)]
   first, again = (

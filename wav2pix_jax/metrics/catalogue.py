@@ -395,7 +395,7 @@ def _correlation(
   """Returns the correlation of real numbers [N] and generated ones on some chunks, as `Measure`."""
 
   def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else 0.0
+    return float(np.corrcoef(a, b)[0, 1]) if np.ptp(a) and np.ptp(b) else 0.0
 
   return _over_people(
     held_out.identity,
