@@ -1,6 +1,12 @@
 """`base` for many real people: pictures beside recordings, a few of each person.
 
 python main.py --config=configs/voices.py --config.dataset.source=pairs.csv
+
+Time: about 20 minutes on two cores of an AMD EPYC (JAX 0.10.2, 2026-11-27), of which 4 for the
+first steps. Result on 36 real people, 97 training pairs, one seed, `test` speech of videos that
+were not heard: the classifier names 38% of the seconds (chance 3%) and 59% of the recordings; the
+faces are blends, of which 14% (9 to 18; baseline 5%) are nearest to the right person. See
+docs/recipe.md.
 """
 
 from ml_collections import ConfigDict
@@ -12,11 +18,11 @@ def get_config() -> ConfigDict:
   """Returns `base` with an encoder that learns voices, for the dataset `pairs`."""
   config = base.get_config()
   config.image_size = 64
-  config.num_steps = 5_000
-  config.speaker_steps = 1_500
+  config.num_steps = 6_500
+  config.speaker_steps = 3_000
   config.batch_size = 32
   config.dataset.name = "pairs"
-  config.dataset.window_offset = "uniform"
+  config.dataset.window_offset = "uniform"  # the moment of a picture is not known
   config.dataset.distort = True
   config.dataset.flip = True
   config.dataset.pairs.match = "identity"
@@ -25,8 +31,8 @@ def get_config() -> ConfigDict:
   config.model.generator_width = 32
   config.model.discriminator_width = 32
   config.loss.faces_teach = False
-  config.loss.matching = 0.0
+  config.loss.matching = 0.0  # what is said is not to be seen
   config.loss.mismatched_moment = 0.0
-  config.eval_every = 250
-  config.save_every = 250
+  config.eval_every = 500
+  config.save_every = 500
   return config
