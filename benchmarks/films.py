@@ -109,7 +109,8 @@ def measure(
   if express is None:
     raise UserError(f"{workdir} is not a run on synthetic speakers, whose films alone have truth.")
   by = Instruments(load_classifier(builder, size), dlib_faces.describer(), express)
-  by_name = {p.name: p for p in people(dataset.synthetic.identities, dataset.synthetic.seed)}
+  synthetic = dataset.synthetic
+  by_name = {p.name: p for p in people(synthetic.identities, synthetic.seed, synthetic.share)}
   speakers = [by_name[name] for name in run.speakers]
   results = {}
   if utterances:

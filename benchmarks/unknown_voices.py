@@ -36,7 +36,7 @@ def main() -> None:
   flags = parser.parse_args()
   run = checkpoint.load(flags.workdir)
   synthetic, window = run.config.dataset.synthetic, run.config.dataset.window_samples
-  everyone = people(synthetic.identities + OTHERS, synthetic.seed)
+  everyone = people(synthetic.identities + OTHERS, synthetic.seed, synthetic.share)
   with workers(len(everyone)) as pool:
     speak = functools.partial(_seconds, window=window)
     spoken = list(tqdm.tqdm(pool.map(speak, everyone), "Speaking", len(everyone)))

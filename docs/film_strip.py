@@ -26,7 +26,9 @@ def draw(workdir: Path, speaker: str, strip: Path, film: Path) -> None:
   """Writes the strip as JPEG and the film as GIF."""
   run = checkpoint.load(workdir)
   dataset = run.config.dataset.synthetic
-  (person,) = (p for p in people(dataset.identities, dataset.seed) if p.name == speaker)
+  (person,) = (
+    p for p in people(dataset.identities, dataset.seed, dataset.share) if p.name == speaker
+  )
   real = clips.make_film(person, 0, run.config.image_size, SEED, SECONDS, FPS)
   frames = run.sampler.film(real.speech, schema.SAMPLE_RATE, name=speaker, fps=FPS)
   rows = [
