@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -54,9 +55,9 @@ def test_training_leaves_what_it_promises(trained):
 
 @pytest.mark.slow
 def test_training_prints_no_bar_into_a_file(trained):
-  """Lines of losses go to standard output, and standard error has no carriage returns of bars."""
+  """Lines of losses go to standard output; standard error has a line now and then, and no bars."""
   _, ended = trained
-  assert "Training:" not in ended.stderr
+  assert not re.search(r"Training: +\d+%", ended.stderr)
 
 
 @pytest.fixture(scope="module")

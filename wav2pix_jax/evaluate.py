@@ -152,7 +152,7 @@ def measure(
   genders = data.genders(of.builder)
   if not all(genders):
     genders = []
-    missing |= dict.fromkeys(metrics.needing(Need.GENDERS), "the genders are not known")
+    missing = dict.fromkeys(metrics.needing(Need.GENDERS), "the genders are not known") | missing
 
   classify = identity_classifier.load_classifier(of.builder, of.config.image_size)
   judge = None

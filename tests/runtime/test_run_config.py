@@ -99,14 +99,14 @@ def test_a_field_that_an_older_run_lacks_has_the_value_that_changes_nothing(
 ):
   run_config.write(tmp_path, config, NAMES, RECORDS)
   _checkpoint(tmp_path)
-  monkeypatch.setattr(run_config, "ADDED", {"loss.later": 0.0, "dataset.pairs.match": "no"})
+  monkeypatch.setattr(run_config, "ADDED", {"loss.later": 0.0, "dataset.later.match": "no"})
   read, _ = run_config.read(tmp_path)
   said = capsys.readouterr().out
-  assert (read.loss.later, read.dataset.pairs.match) == (0.0, "no")
+  assert (read.loss.later, read.dataset.later.match) == (0.0, "no")
   assert read.is_locked
-  assert f"version {wav2pix_jax.__version__}; assuming loss.later=0.0, dataset.pairs" in said
+  assert f"version {wav2pix_jax.__version__}; assuming loss.later=0.0, dataset.later" in said
   with config.unlocked():
-    config.loss.later, config.dataset.pairs = 0.0, {"match": "no"}
+    config.loss.later, config.dataset.later = 0.0, {"match": "no"}
   run_config.refuse_changes(tmp_path, config)
   config.loss.later = 1.0
   with pytest.raises(UserError, match=r"config \(loss\.later: 0\.0 -> 1\.0\)"):
