@@ -127,6 +127,10 @@ def test_faces_of_any_system_are_judged_as_ours_are(
   assert "9 x 8 pixels; expected a square" in _judge(released, data_dir, f"--faces={drawn}").stderr
   (drawn / f"{clips[0]}_01.png").write_text("no picture")
   assert "not a picture" in _judge(released, data_dir, f"--faces={drawn}").stderr
+  for path in drawn.glob(f"{clips[0]}_*"):
+    path.unlink()
+  nothing = _judge(released, data_dir, f"--faces={drawn}")  # of one clip
+  assert f"3 of {3 * len(clips)} faces are missing ({clips[0]}_00.png" in nothing.stderr
   assert "no such folder" in _judge(released, data_dir, f"--faces={tmp_path / 'none'}").stderr
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from data_builders.pairs import pictures, table
 from data_builders.prepare import faces, videos
 from wav2pix_jax.common import images
-from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.errors import UserError, listed
 from wav2pix_jax.common.files import write_whole
 
 CONFIDENCE = 3.0  # least confidence of a face to crop, as of `prepare clips`
@@ -114,8 +114,8 @@ def summary(report: Report, out: Path) -> str:
     f"recording, {report.apart:,} with one of them."
   ]
   if report.one_sided:
-    some = ", ".join(report.one_sided[:10]) + (", ..." if len(report.one_sided) > 10 else "")
-    text.append(f"{len(report.one_sided):,} people without both are left out: {some}.")
+    one_sided = listed(report.one_sided, 10)
+    text.append(f"{len(report.one_sided):,} people without both are left out: {one_sided}.")
   if report.problems:
     text += [f"{len(report.problems):,} pictures are left out:", *report.problems]
   match = f" --config.dataset.pairs.match={table.IDENTITY}" if report.apart else ""

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from wav2pix_jax.common import images
-from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.errors import UserError, listed
 
 SHOWN = 5  # names in a message
 _NAME = re.compile(r"(.+)_(\d+)\.png")
@@ -29,14 +29,14 @@ def read(folder: Path, clips: Sequence[str], size: int) -> np.ndarray:
   for path in sorted(folder.iterdir()):
     if (match := _NAME.fullmatch(path.name)) and match[1] in found:
       found[match[1]][int(match[2])] = path
-  draws = max((1 + max(paths) for paths in found.values()), default=1)
+  draws = max(1, *map(len, found.values()))
   wanted = [(clip, draw) for draw in range(draws) for clip in clips]
   missing = [f"{clip}_{draw:02d}.png" for clip, draw in wanted if draw not in found[clip]]
   if missing:
-    some = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
     raise UserError(
-      f"--faces={folder}: {len(missing):,} of {len(wanted):,} faces are missing ({some}); "
-      "--list has the clips of a config, and all need equally many draws."
+      f"--faces={folder}: {len(missing):,} of {len(wanted):,} faces are missing "
+      f"({listed(missing, SHOWN)}); --list has the clips of a config, and all need equally many "
+      "draws."
     )
   faces = [_read(found[clip][draw], size) for clip, draw in wanted]
   return np.stack(faces).reshape(draws, len(clips), size, size, 3)
