@@ -1,6 +1,5 @@
 """A training step as a pure function: how Wav2Pix learns (paper, section 4.2; PyTorch release)."""
 
-import functools
 import itertools
 import zlib
 from collections.abc import Sequence
@@ -56,7 +55,7 @@ def speaker_step(
 ) -> tuple[GanState, Metrics]:
   """A step of `config.speaker_steps`: speech encoder and classifier learn who speaks (ours).
 
-  Arguments and results are those of `train_step`. The other networks and the rest of the generator
+  Arguments and results are those of `train_step`, with fewer metrics. The other networks and the rest of the generator
   stay as they are, and after the last such step the generator's optimizer is as at the start.
   """
   generator, key = state.generator, stream(root_key, "speaker step", state.step, axis_name)
@@ -77,13 +76,16 @@ def speaker_step(
   grads, (stats, error, accuracy) = jax.grad(loss, has_aux=True)(generator.params)
   grads = _pmean(grads, axis_name)
   generator = generator.apply_gradients(grads=grads, stats={**generator.stats, **stats})
-  last = generator.step == config.speaker_steps
-  fresh = generator.tx.init(generator.params)
-  opt_state = jax.tree.map(functools.partial(jnp.where, last), fresh, generator.opt_state)
+  opt_state = lax.cond(
+    generator.step == config.speaker_steps,
+    lambda: generator.tx.init(generator.params),
+    lambda: generator.opt_state,
+  )
   state = state.replace(generator=generator.replace(opt_state=opt_state))
   state = state.replace(ema=_average(state, config.ema_decay))
   metrics = {"g_loss/softmax": error, "classifier_accuracy": accuracy}
-  finite = jnp.isfinite(jnp.stack([error, optax.tree.norm(grads)])).all()
+  changed = (error, optax.tree.norm(grads), stats)
+  finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
   return state, _pmean(metrics | {"finite": finite.astype(jnp.float32)}, axis_name)
 
 
