@@ -55,8 +55,9 @@ def speaker_step(
 ) -> tuple[GanState, Metrics]:
   """A step of `config.speaker_steps`: speech encoder and classifier learn who speaks (ours).
 
-  Arguments and results are those of `train_step`, with fewer metrics. The other networks and the rest of the generator
-  stay as they are, and after the last such step the generator's optimizer is as at the start.
+  Arguments and results are those of `train_step`, with fewer metrics. The other networks and the
+  rest of the generator stay as they are, and after the last such step the generator's optimizer is
+  as at the start.
   """
   generator, key = state.generator, stream(root_key, "speaker step", state.step, axis_name)
 
