@@ -21,11 +21,11 @@ import tqdm
 
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import people
-from data_builders.workers import workers
 from wav2pix_jax import data
 from wav2pix_jax.common import dlib_faces, schema
 from wav2pix_jax.common.dlib_faces import Describe
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.common.workers import workers
 from wav2pix_jax.metrics.expression import SMILE, SPREAD, Express, load_regressor
 from wav2pix_jax.metrics.identity_classifier import Classify, load_classifier
 from wav2pix_jax.runtime import checkpoint

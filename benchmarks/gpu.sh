@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All measurements that are wanted on a GPU, in stages of at most nine minutes:
 #
-#   benchmarks/gpu.sh STAGE [FOLDER]      STAGE is right, ceiling, step, input or faces
+#   benchmarks/gpu.sh STAGE [FOLDER]      STAGE is right, ceiling, step, variants, input or faces
 #
 # Each measurement writes its figures and its log into FOLDER (default runs/gpu). Measurements that
 # are there are not repeated, and a stage lists those that it had no time for: the same command
@@ -63,18 +63,38 @@ right() {
 
 ceiling() { benchmark ceiling ceiling --rounds="$rounds"; }
 
+# The most important first.
 step() {
-  local size batch
-  for of in $sizes; do
-    size=${of%/*} batch=${of#*/}
-    local flags=(--image_size="$size" --batch_size="$batch")
-    local without=()
-    [ "$batch" = 64 ] || without=(--without=eager)
-    benchmark "step_${size}px_$batch" train_step "${flags[@]}" "${without[@]}" \
-      --rounds="$rounds" --steps="$steps"
-    benchmark "profile_${size}px_$batch" profile_step "${flags[@]}" --precision=bfloat16
-  done
+  local turns=(--rounds="$rounds" --steps="$steps")
+  local bfloat16=("${turns[@]}" --without=TF32 --without=base.py)
+  sized step 128 64 train_step "${bfloat16[@]}"
+  sized step 128 1024 train_step "${bfloat16[@]}" --without=PyTorch
+  sized profile 128 1024 profile_step --precision=bfloat16
+  sized step 128 256 train_step "${bfloat16[@]}" --without=PyTorch
+  sized tf32 128 64 train_step "${turns[@]}" --without=bfloat16 --without=base.py
+  sized step 64 64 train_step "${bfloat16[@]}"
+  sized step 64 1024 train_step "${bfloat16[@]}" --without=PyTorch
+  table
 }
+
+# Each variant of the step beside the step as it is.
+variants() {
+  local name number=0
+  while read -r name; do
+    number=$((number + 1))
+    sized "variant_$number" 128 64 step_variants --config=base --precision="$precision" \
+      --rounds="$rounds" --steps=$((8 * steps)) --only "$name"
+  done < <("$python" -m benchmarks.step_variants --list)
+  table
+}
+
+sized() { # NAME IMAGE_SIZE BATCH_SIZE MODULE FLAGS...
+  local size=$2 batch=$3
+  [ -z "$toy" ] || { size=64 batch=2; }
+  benchmark "$1_${2}px_$3" "$4" --image_size="$size" --batch_size="$batch" "${@:5}"
+}
+
+table() { "$python" -m benchmarks.gpu_table "$folder"; }
 
 input() { benchmark input input_pipeline --config="$input_config" --steps="$long" --rounds=5; }
 
@@ -103,14 +123,14 @@ if [ -n "$toy" ]; then
   small=(--config.image_size=16 --config.batch_size=8 --config.dataset.name=synthetic
     --config.num_steps=4 --config.dataset.synthetic.clips_per_identity=10 --config.dataset.synthetic.face_pixels=32
     --config.model.generator_width=8 --config.model.discriminator_width=8)
-  rounds=1 steps=1 long=1 sizes="64/2" input_config=demo
+  rounds=1 steps=1 long=1 precision=float32 input_config=demo
 else
   small=()
-  rounds=3 steps=20 long=200 sizes="128/64 64/64 128/1024 128/256 64/1024 64/256" input_config=base
+  rounds=3 steps=20 long=200 precision=bfloat16 input_config=base
 fi
 
 case $stage in
-  right | ceiling | step | input | faces) ;;
+  right | ceiling | step | variants | input | faces) ;;
   *)
     sed -n '2,/^set /{/^#/p}' "$0" >&2
     exit 2

@@ -73,8 +73,9 @@ def main() -> None:
   flags = parser.parse_args()
   size, batch_size = flags.image_size, flags.batch_size
   if turns.gpu():
-    sides = [JAX_BF16, JAX_TF32, BASE_BF16, EAGER, EAGER_TF32, COMPILED_BF16]
-    compared = [(JAX_TF32, EAGER), (JAX_BF16, EAGER), (JAX_BF16, COMPILED_BF16)]
+    sides = [JAX_BF16, EAGER, COMPILED_BF16, JAX_TF32, EAGER_TF32, BASE_BF16]
+    compared = [(JAX_BF16, EAGER), (JAX_BF16, COMPILED_BF16)]
+    compared += [(JAX_TF32, EAGER), (JAX_TF32, EAGER_TF32)]
   else:
     sides = [JAX, EAGER, COMPILED, DEMO, PLAIN]
     compared = [(JAX, EAGER), (JAX, COMPILED), (DEMO, PLAIN)]

@@ -23,6 +23,7 @@ import tqdm
 Work = Callable[[], None]
 PAUSE = 0.3  # seconds between turns, so that a library's threads stop spinning
 PATIENCE = 10  # seconds for a side to end by itself
+LONGEST_START = 180  # seconds for a side to compile on a GPU, whose time is dear
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 
 
@@ -60,7 +61,8 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Take
 
   On a CPU, whose speed varies with the load of its neighbours, the sides take turns. On a GPU each
   side has all its turns before the next one starts, since one alone may fill the memory. Its time
-  is printed at once, since compiling the next one may take minutes. One that fails is left out.
+  is printed at once, since compiling the next one may take minutes. One that fails is left out,
+  as is one that takes longer than `LONGEST_START` until its first turn.
 
   Args:
     sides: By name, a function that prepares a side in a new process and returns its work; it is
@@ -81,6 +83,8 @@ def take(sides: Mapping[str, Callable[[], Work]], rounds: int) -> dict[str, Take
         if len(groups) == 1:
           sys.exit(line)
         print(line)
+      except TimeoutError:
+        print(f"{', '.join(group)} did not start within {LONGEST_START} s, and is left out.")
   return taken
 
 
@@ -99,6 +103,8 @@ def _take_in_turns(
       processes.append(context.Process(target=_serve, args=(start, other), daemon=True))
       processes[-1].start()
       other.close()
+      if gpu() and not lines[side].poll(LONGEST_START):
+        raise TimeoutError
       lines[side].recv()
       bar.update()
     for _ in range(rounds):

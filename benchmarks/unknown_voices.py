@@ -18,8 +18,8 @@ from scipy import stats
 from benchmarks import turns
 from data_builders.synthetic import clips, voice
 from data_builders.synthetic.identity import Person, people
-from data_builders.workers import workers
 from wav2pix_jax.common import audio, schema
+from wav2pix_jax.common.workers import workers
 from wav2pix_jax.runtime import checkpoint
 from wav2pix_jax.sampler import FAMILIAR, sampling_keys
 

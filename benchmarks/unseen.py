@@ -22,8 +22,8 @@ import tqdm
 from benchmarks import turns
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import MALE, Body, Person, people, with_face_of
-from data_builders.workers import workers
 from wav2pix_jax.common import dlib_faces, schema
+from wav2pix_jax.common.workers import workers
 from wav2pix_jax.metrics import evaluation_set
 from wav2pix_jax.metrics.expression import as_function, train_regressor
 from wav2pix_jax.runtime import checkpoint

@@ -4,12 +4,14 @@ import functools
 import math
 import re
 import types
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import jax
 import numpy as np
 import pytest
 
-from benchmarks import films, flops, scaling, train_step, turns
+from benchmarks import films, flops, scaling, step_variants, train_step, turns
 from data_builders.synthetic import clips
 from data_builders.synthetic.face.pose import Pose
 from wav2pix_jax import models
@@ -90,6 +92,39 @@ def test_the_peer_in_pytorch_computes_the_same_losses(image_size):
       )
   drawn = trainer.draw(tensors[0])
   assert drawn.shape == (4, 3, image_size, image_size)
+
+
+def _losses_of_a_variant(name):
+  """The metrics after as many steps as a call may make, with the weights of any other variant."""
+  config = release.get_config()
+  config.image_size, config.model.dropout = 64, 0.0
+  config.model.generator_width = config.model.discriminator_width = 16
+  step = step_variants.variant(name, config)
+  networks = models.build(config, train_step.IDENTITIES, distributed.AXIS)
+  key = jax.random.key(0, impl="threefry2x32")
+  state = distributed.replicate(create_state(config, networks, key))
+  batch, step = distributed.shard(train_step.batch(config, 16)), distributed.pmapped(step)
+  calls = 1 if step_variants.calls_several(name) else step_variants.STEPS_A_CALL
+  for _ in range(calls):
+    state, metrics = step(state, batch, jax.random.key(0))
+  return {name: float(value) for name, value in metrics.items()}
+
+
+@pytest.mark.extra
+def test_variants_of_a_step_compute_the_same():
+  """Each changes its process, so each has one of its own."""
+  with ProcessPoolExecutor(1, get_context("spawn"), max_tasks_per_child=1) as processes:
+    found = dict(
+      zip(
+        step_variants.PATCHES,
+        processes.map(_losses_of_a_variant, step_variants.PATCHES),
+        strict=True,
+      )
+    )
+  expected = found.pop(step_variants.AS_IT_IS)
+  assert found.keys() > {"Adam over one vector", "batch norm in one pass"}
+  for name, metrics in found.items():
+    assert metrics == pytest.approx(expected, rel=2e-3, abs=1e-4), name
 
 
 def test_figures_of_a_film_are_of_faces_speaker_and_movement():

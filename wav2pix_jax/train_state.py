@@ -1,5 +1,6 @@
 """Everything that training changes, in one value."""
 
+import functools
 from typing import Any
 
 import flax
@@ -51,7 +52,8 @@ def create_state(config: Any, networks: Networks, key: jax.Array) -> GanState:
   faces = jnp.zeros((1, config.image_size, config.image_size, 3))
   embedding = jnp.zeros((1, config.model.embedding))
 
-  @jax.jit
+  # It runs once, and compiles in half the time; the numbers are the same.
+  @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
   def variables(key):
     generator_key, discriminator_key = jax.random.split(key)
     face_encoder = networks.face_encoder and networks.face_encoder.init(

@@ -12,10 +12,10 @@ from pathlib import Path
 import tqdm
 
 from data_builders.prepare import cut, manifest, media, videos
-from data_builders.workers import CrashedError, workers
 from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, from_json, write_whole
+from wav2pix_jax.common.workers import CrashedError, workers
 
 SETTINGS = "settings.json"
 REPORT = "report.jsonl"

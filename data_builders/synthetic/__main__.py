@@ -11,8 +11,8 @@ from data_builders import command
 from data_builders.prepare.videos import write_identities
 from data_builders.synthetic import video
 from data_builders.synthetic.identity import people
-from data_builders.workers import workers
 from wav2pix_jax.common.files import exclusively
+from wav2pix_jax.common.workers import workers
 
 
 def main(arguments: list[str] | None = None) -> int:

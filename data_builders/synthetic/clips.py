@@ -12,8 +12,8 @@ from data_builders.synthetic.face.head import MIDDLE, SIDE, Head, View
 from data_builders.synthetic.face.pose import Pose, random_scene
 from data_builders.synthetic.identity import Person
 from data_builders.synthetic.voice import Utterance
-from data_builders.workers import workers
 from wav2pix_jax.common import schema
+from wav2pix_jax.common.workers import workers
 
 OVERSAMPLING = 1.15  # pixels of the canvas per pixel of the picture
 CHUNK = 20  # number of clips that a worker makes at a time

