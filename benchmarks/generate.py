@@ -13,7 +13,6 @@ import numpy as np
 from benchmarks import ceiling, flops, jax_side, turns
 from benchmarks.jax_side import IDENTITIES
 from wav2pix_jax import models
-from wav2pix_jax.runtime.allocator import keep_freed_memory
 from wav2pix_jax.sampler import Sampler, sampling_keys
 from wav2pix_jax.train_state import create_state
 
@@ -72,7 +71,6 @@ def _speech(count: int) -> np.ndarray:
 
 def _ours(image_size: int, count: int) -> turns.Work:
   """Returns the work of sampling as `--mode=sample` does."""
-  keep_freed_memory()
   config = jax_side.get_config("release", image_size)
   networks = models.build(config, IDENTITIES)
   state = create_state(config, networks, jax.random.key(0))

@@ -61,14 +61,14 @@ def batch_norm_in_one_pass() -> None:
       running_var = self.variable("batch_stats", "var", jnp.ones, channels)
       mean, var = running_mean.value, running_var.value
       if train:
-        axes, devices = tuple(range(x.ndim - 1)), self._devices()
+        axes, together = tuple(range(x.ndim - 1)), self.devices.together if self.devices else 1
         # Around the running mean, since differences of large squares would be inexact.
         shift = lax.stop_gradient(running_mean.value)
         centred = wide - shift
         both = jnp.stack([centred.mean(axes), jnp.square(centred).mean(axes)])
-        mean, var = lax.pmean(both, self.axis_name) if devices > 1 else both
+        mean, var = self.devices.mean(both) if self.devices and together > 1 else both
         var, mean = jnp.maximum(var - jnp.square(mean), 0), mean + shift
-        count = x.size // x.shape[-1] * devices
+        count = x.size // x.shape[-1] * together
         running_mean.value += 0.1 * (mean - running_mean.value)
         running_var.value += 0.1 * (var * count / max(count - 1, 1) - running_var.value)
       factor = scale * lax.rsqrt(var + 1e-5)

@@ -3,8 +3,9 @@
 .venv/bin/pip install -e '.[bench]'
 python -m benchmarks.train_step --image_size=128 --batch_size=16
 
-On a CPU all sides compute in float32; on a GPU in float32 as the release does, in TF32, and in
-bfloat16. Batches are on the device.
+On a CPU all sides compute in float32, and PyTorch both with malloc as it is and with the settings
+that our training makes; on a GPU in float32 as the release does, in TF32, and in bfloat16. Batches
+are on the device.
 """
 
 import dataclasses
@@ -35,6 +36,7 @@ class Side:
   precision: str = FLOAT32  # of convolutions and matrix products
   torch: str | None = None  # None for JAX; else how PyTorch runs, "eager" or "torch.compile"
   moments: bool = True  # whether the terms stay that make faces follow what is said
+  memory_kept: bool = True  # whether freed memory stays with the process, as in our training
 
   def settings(self, image_size: int) -> ConfigDict:
     """Returns the side's config."""
@@ -51,8 +53,10 @@ class Side:
 
 JAX, DEMO = Side("JAX, configs/release.py"), Side("JAX, configs/demo.py", "demo")
 PLAIN = Side("JAX, configs/demo.py without matching", "demo", moments=False)
-EAGER = Side("PyTorch, eager", torch="eager")
-COMPILED = Side("PyTorch, torch.compile", torch="torch.compile")
+EAGER = Side("PyTorch, eager", torch="eager", memory_kept=False)
+COMPILED = Side("PyTorch, torch.compile", torch="torch.compile", memory_kept=False)
+EAGER_KEPT = Side("PyTorch, eager, with our malloc settings", torch="eager")
+COMPILED_KEPT = Side("PyTorch, torch.compile, with our malloc settings", torch="torch.compile")
 # On a GPU. `EAGER` is compared there, too: it runs without TF32, as the release does.
 JAX_TF32 = Side("JAX, configs/release.py, TF32", precision=TF32)
 JAX_BF16 = Side("JAX, configs/release.py, bfloat16", precision=BFLOAT16)
@@ -77,8 +81,8 @@ def main() -> None:
     compared = [(JAX_BF16, EAGER), (JAX_BF16, COMPILED_BF16)]
     compared += [(JAX_TF32, EAGER), (JAX_TF32, EAGER_TF32)]
   else:
-    sides = [JAX, EAGER, COMPILED, DEMO, PLAIN]
-    compared = [(JAX, EAGER), (JAX, COMPILED), (DEMO, PLAIN)]
+    sides = [JAX, EAGER, COMPILED, EAGER_KEPT, COMPILED_KEPT, DEMO, PLAIN]
+    compared = [(JAX, side) for side in sides if side.torch] + [(DEMO, PLAIN)]
   starts = {
     side.name: functools.partial(side.start, size, batch_size, flags.steps)
     for side in sides
@@ -146,6 +150,8 @@ def _ours(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Wor
 
 
 def _theirs(side: Side, image_size: int, batch_size: int, steps: int) -> turns.Work:
+  if side.memory_kept:
+    keep_freed_memory()
   import torch
 
   from benchmarks.torch_peer import Trainer

@@ -55,6 +55,7 @@ def get_config() -> ConfigDict:
   model.encoder_hidden = 256  # paper; with "log_mel" the channels of its convolutions
   model.embedding = 128  # paper
   model.encoder_batch_norm = True  # release
+  model.batch_norm_devices = 0  # ours; neighbours with statistics of their own; 0: all share
   model.normalise_embedding = True  # ours: speech matters to both networks from the first step
   model.classifier_hidden = 200  # release
   model.classifier_batch_norm = False  # ours; release: after both layers

@@ -27,6 +27,7 @@ from wav2pix_jax.train_step import speaker_step, stream, train_step
 
 HELD_OUT, LEARNED, REFERENCE = 128, 64, 400  # chunks in snapshots, and real faces to compare with
 RECORDINGS = 20  # held-out recordings that are written
+RUNS_ONCE = {"xla_backend_optimization_level": 1}  # half the time to compile, the same numbers
 FIRST_SNAPSHOTS = 5  # without warnings, since every run generates bad faces at first
 
 
@@ -45,6 +46,12 @@ def check(config: ConfigDict) -> None:
     raise UserError(
       f"batch_size is {config.batch_size}; with loss.mismatched and loss.mismatched_moment it must "
       f"be a multiple of twice the number of devices, {2 * devices}."
+    )
+  group = config.model.batch_norm_devices
+  if group < 0 or group and devices % group:
+    raise UserError(
+      f"model.batch_norm_devices is {group}; it must be 0, or divide the number of devices, "
+      f"{devices}."
     )
   for field in ("num_steps", "log_every", "eval_every", "save_every"):
     if config[field] < 1:
@@ -123,7 +130,7 @@ def train(
     stop_asked = stack.enter_context(stop_requests())  # until the last checkpoint is written
     checkpoints = stack.enter_context(checkpoint.Checkpoints(workdir))
     if checkpoints.latest_step is None:
-      state = make_state()
+      state = jax.jit(make_state, compiler_options=RUNS_ONCE)()
       if initial:
         state = checkpoint.start_from(initial, state)
         print(f"Starting from the weights in {init}.")

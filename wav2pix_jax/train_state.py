@@ -1,6 +1,5 @@
 """Everything that training changes, in one value."""
 
-import functools
 from typing import Any
 
 import flax
@@ -52,8 +51,7 @@ def create_state(config: Any, networks: Networks, key: jax.Array) -> GanState:
   faces = jnp.zeros((1, config.image_size, config.image_size, 3))
   embedding = jnp.zeros((1, config.model.embedding))
 
-  # It runs once, and compiles in half the time; the numbers are the same.
-  @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+  @jax.jit
   def variables(key):
     generator_key, discriminator_key = jax.random.split(key)
     face_encoder = networks.face_encoder and networks.face_encoder.init(

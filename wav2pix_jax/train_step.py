@@ -46,6 +46,7 @@ def train_step(
   networks = filter(None, (state.generator, state.discriminator, state.face_encoder))
   changed = (metrics, [network.stats for network in networks])
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
+  state = _same_statistics(state, config, axis_name)
   state = state.replace(ema=_average(state, config.ema_decay))
   return state, {**metrics, "finite": finite.astype(jnp.float32)}
 
@@ -83,6 +84,7 @@ def speaker_step(
     lambda: generator.opt_state,
   )
   state = state.replace(generator=generator.replace(opt_state=opt_state))
+  state = _same_statistics(state, config, axis_name)
   state = state.replace(ema=_average(state, config.ema_decay))
   metrics = {"g_loss/softmax": error, "classifier_accuracy": accuracy}
   changed = (error, optax.tree.norm(grads), stats)
@@ -277,6 +279,19 @@ def _match(
     gather=gather,
   )
   return loss, face_encoder.replace(stats=stats)
+
+
+def _same_statistics(state: GanState, config: Any, axis_name: str | None) -> GanState:
+  """Returns a state whose running statistics are means over groups of devices, if there are any."""
+  if not config.model.batch_norm_devices:
+    return state  # they are the same already
+
+  def averaged(network):
+    return network and network.replace(stats=_pmean(network.stats, axis_name))
+
+  return state.replace(
+    generator=averaged(state.generator), face_encoder=averaged(state.face_encoder)
+  )
 
 
 def _average(state: GanState, decay: float) -> Any:

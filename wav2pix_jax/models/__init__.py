@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from wav2pix_jax.common.errors import UserError
+from wav2pix_jax.models import layers
 from wav2pix_jax.models.discriminator import Discriminator
 from wav2pix_jax.models.face_encoder import FaceEncoder, levels
 from wav2pix_jax.models.generator import AuxiliaryClassifier, Generator, Upsampler
@@ -41,7 +42,7 @@ def check(config: Any) -> None:
   for name, value in config.model.items():
     if isinstance(value, tuple | list) and (not value or min(value) < 1):
       raise UserError(f"model.{name} is {value}; it must have numbers of at least 1.")
-    least = 0 if name == "dropout_layers" else 1
+    least = 0 if name in ("dropout_layers", "batch_norm_devices") else 1
     if type(value) is int and value < least:
       raise UserError(f"model.{name} is {value}; it must be at least {least}.")
   if not 0 <= config.model.dropout < 1:
@@ -76,14 +77,15 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
   """
   check(config)
   model, dtype = config.model, PRECISIONS[config.precision]
+  devices = layers.Devices(axis_name, model.batch_norm_devices) if axis_name else None
   return Networks(
     Generator(
-      _encoder(model, axis_name),
+      _encoder(model, devices),
       AuxiliaryClassifier(
         hidden=model.classifier_hidden,
         identities=identities,
         batch_norm=model.classifier_batch_norm,
-        axis_name=axis_name,
+        devices=devices,
       ),
       Upsampler(
         widths=level_widths(model.generator_width, config.image_size)[::-1],
@@ -92,7 +94,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         dropout=model.dropout,
         dropout_embedding=model.dropout_embedding,
         dropout_layers=model.dropout_layers,
-        axis_name=axis_name,
+        devices=devices,
       ),
       dtype,
     ),
@@ -106,20 +108,20 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
     FaceEncoder(
       widths=tuple(model.face_encoder_widths)[: levels(config.image_size)],
       embedding=model.embedding,
-      axis_name=axis_name,
+      devices=devices,
     )
     if config.loss.matching
     else None,
   )
 
 
-def _encoder(model: Any, axis_name: str | None) -> SpeechEncoder | LogMelEncoder:
+def _encoder(model: Any, devices: layers.Devices | None) -> SpeechEncoder | LogMelEncoder:
   if model.encoder == LOG_MEL:
     return LogMelEncoder(
       width=model.encoder_hidden,
       embedding=model.embedding,
       normalise=model.normalise_embedding,
-      axis_name=axis_name,
+      devices=devices,
     )
   return SpeechEncoder(
     widths=tuple(model.encoder_widths),
@@ -127,7 +129,7 @@ def _encoder(model: Any, axis_name: str | None) -> SpeechEncoder | LogMelEncoder
     embedding=model.embedding,
     batch_norm=model.encoder_batch_norm,
     normalise=model.normalise_embedding,
-    axis_name=axis_name,
+    devices=devices,
   )
 
 

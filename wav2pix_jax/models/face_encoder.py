@@ -28,7 +28,7 @@ class FaceEncoder(nn.Module):
   # Channels of each convolution; at most as many as halve the faces down to 4x4.
   widths: tuple[int, ...]
   embedding: int  # size of the vectors that are compared
-  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
+  devices: layers.Devices | None = None  # those that share a batch; None for one
 
   def setup(self):  # noqa: D102, flax calls it
     def dense():
@@ -38,7 +38,7 @@ class FaceEncoder(nn.Module):
       layers.Conv(ops.conv_4x4_stride_2, (4, 4, *channels))
       for channels in itertools.pairwise((1, *self.widths))
     ]
-    self.norm = [layers.BatchNorm(self.axis_name) for _ in self.widths]
+    self.norm = [layers.BatchNorm(self.devices) for _ in self.widths]
     self.face, self.speech = dense(), dense()
     self.log_scale = self.param("log_scale", nn.initializers.constant(math.log(10)), ())
 

@@ -18,18 +18,18 @@ class AuxiliaryClassifier(nn.Module):
   hidden: int  # width of the hidden layer
   identities: int  # number of speakers
   batch_norm: bool  # whether batch norm follows both layers, including the logits (release)
-  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
+  devices: layers.Devices | None = None  # those that share a batch; None for one
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool) -> jax.Array:
     """Returns logits float32 [B, identities] for embeddings float32 [B, E]."""
     x = nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(embedding)
     if self.batch_norm:
-      x = layers.BatchNorm(self.axis_name, name="norm0")(x, train)
+      x = layers.BatchNorm(self.devices, name="norm0")(x, train)
     x = nn.leaky_relu(x, 0.2)
     x = nn.Dense(self.identities, kernel_init=layers.RELEASE_INIT, name="dense1")(x)
     if self.batch_norm:
-      x = layers.BatchNorm(self.axis_name, name="norm1")(x, train)
+      x = layers.BatchNorm(self.devices, name="norm1")(x, train)
     return x
 
 
@@ -47,7 +47,7 @@ class Upsampler(nn.Module):
   dropout: float  # rate of all dropout
   dropout_embedding: bool  # whether there is dropout on the embedding
   dropout_layers: int  # number of layers, from the first, with dropout before the ReLU
-  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
+  devices: layers.Devices | None = None  # those that share a batch; None for one
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
@@ -65,7 +65,7 @@ class Upsampler(nn.Module):
       convolve = ops.conv_transpose_4x4_stride_2 if i else ops.conv_transpose_4x4_from_point
       x = up(convolve, x, width, f"up{i}")                  # [B, 4 * 2**i, 4 * 2**i, width]
       if self.batch_norm:
-        x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
+        x = layers.BatchNorm(self.devices, name=f"norm{i}")(x, train)
       if i < self.dropout_layers:
         x = nn.Dropout(self.dropout)(x, deterministic)
       x = nn.relu(x)

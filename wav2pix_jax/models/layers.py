@@ -1,5 +1,6 @@
 """Layers of the networks: a convolution with optional spectral norm, and batch normalisation."""
 
+import dataclasses
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -58,16 +59,34 @@ def _unit(vector: Array) -> Array:
   return vector / (jnp.linalg.norm(vector) + 1e-12)
 
 
+@dataclasses.dataclass(frozen=True)
+class Devices:
+  """The devices that share a batch, inside of `jax.pmap`."""
+
+  axis: str  # the name of their axis
+  group: int = 0  # how many neighbours normalise together; 0 for all
+
+  @property
+  def together(self) -> int:
+    """The number of devices that normalise together."""
+    return self.group or lax.axis_size(self.axis)
+
+  def mean(self, x: Array) -> Array:
+    """Returns the mean of x over the devices that normalise together."""
+    together, count = self.together, lax.axis_size(self.axis)
+    groups = [list(range(i, i + together)) for i in range(0, count, together)]
+    return lax.pmean(x, self.axis, axis_index_groups=groups if together < count else None)
+
+
 class BatchNorm(nn.Module):
-  """Batch normalisation with the statistics that PyTorch keeps, over all devices of an axis.
+  """Batch normalisation with the statistics that PyTorch keeps, over several devices.
 
   flax's own keeps the biased variance of a batch, while the release's running variance is unbiased
   (N / (N - 1)). Momentum is 0.9 (PyTorch's 0.1) and epsilon 1e-5; the scale is initialised from
   N(1, 0.02) and the shift with 0, as in the release. Computation is in float32 for any dtype.
   """
 
-  # The axis of the devices to average over in training; None for one device.
-  axis_name: str | None = None
+  devices: Devices | None = None  # the devices to average over in training; None for one
 
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
@@ -79,19 +98,15 @@ class BatchNorm(nn.Module):
     running_mean = self.variable("batch_stats", "mean", jnp.zeros, channels)
     running_var = self.variable("batch_stats", "var", jnp.ones, channels)
     if train:
-      axes, devices = tuple(range(x.ndim - 1)), self._devices()
+      axes, together = tuple(range(x.ndim - 1)), self.devices.together if self.devices else 1
       mean = x.mean(axes)
       var = jnp.square(x - mean).mean(axes)
-      if devices > 1:  # in one sum, since all devices wait for each: `docs/scaling.md`
-        both = jnp.stack([mean, var + jnp.square(mean)])
-        mean, mean_of_squares = lax.pmean(both, self.axis_name)
+      if self.devices and together > 1:  # in one sum, since all wait for each: `docs/scaling.md`
+        mean, mean_of_squares = self.devices.mean(jnp.stack([mean, var + jnp.square(mean)]))
         var = mean_of_squares - jnp.square(mean)
-      count = x.size // x.shape[-1] * devices
+      count = x.size // x.shape[-1] * together
       running_mean.value += 0.1 * (mean - running_mean.value)
       running_var.value += 0.1 * (var * count / max(count - 1, 1) - running_var.value)
     else:
       mean, var = running_mean.value, running_var.value
     return ((x - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias).astype(dtype)
-
-  def _devices(self) -> int:
-    return lax.axis_size(self.axis_name) if self.axis_name else 1

@@ -27,7 +27,7 @@ class LogMelEncoder(nn.Module):
   width: int  # channels of each convolution
   embedding: int  # width of the embedding
   normalise: bool  # whether to divide the embedding by its root mean square
-  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
+  devices: layers.Devices | None = None  # those that share a batch; None for one
 
   @nn.compact
   def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
@@ -38,10 +38,10 @@ class LogMelEncoder(nn.Module):
     dtype = speech.dtype
     # fmt: off
     x = log_mel(speech.astype(jnp.float32))                 # [B, F, 64], 98 frames a second
-    x = layers.BatchNorm(self.axis_name, name="norm")(x, train).astype(dtype)
+    x = layers.BatchNorm(self.devices, name="norm")(x, train).astype(dtype)
     for i, (kernel, stride) in enumerate(LAYERS):
       x = nn.Conv(self.width, (kernel,), (stride,), use_bias=False, dtype=dtype, name=f"conv{i}")(x)
-      x = nn.relu(layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train))
+      x = nn.relu(layers.BatchNorm(self.devices, name=f"norm{i}")(x, train))
     x = x.astype(jnp.float32)                               # [B, F / 4, width]
     weight = nn.Dense(1, name="weight")(nn.tanh(nn.Dense(64, name="attend")(x)))
     weight = nn.softmax(weight, axis=1)                     # frames with a voice count more
@@ -49,7 +49,7 @@ class LogMelEncoder(nn.Module):
     square = (weight * jnp.square(x)).sum(1)
     deviation = jnp.sqrt(jnp.maximum(square - jnp.square(mean), 1e-4))
     x = jnp.concatenate([mean, deviation], -1)              # [B, 2 * width]
-    x = layers.BatchNorm(self.axis_name, name="norm_pooled")(x, train)
+    x = layers.BatchNorm(self.devices, name="norm_pooled")(x, train)
     x = nn.Dropout(DROPOUT)(x, not train)
     x = nn.Dense(self.embedding, name="dense")(x)
     if self.normalise:

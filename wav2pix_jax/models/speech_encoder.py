@@ -29,7 +29,7 @@ class SpeechEncoder(nn.Module):
   # receive it at full scale from the first step; with the release's initialisation it is about 1/30
   # (measured).
   normalise: bool
-  axis_name: str | None = None  # the axis of the devices whose batch is normalised together
+  devices: layers.Devices | None = None  # those that share a batch; None for one
 
   @nn.compact
   def __call__(self, speech: jax.Array, train: bool) -> jax.Array:
@@ -40,7 +40,7 @@ class SpeechEncoder(nn.Module):
       shape = (15, x.shape[-1], width)
       x = layers.Conv(ops.conv_15_stride_4, shape, use_bias=True, name=f"conv{i}")(x, train)
       if self.batch_norm:
-        x = layers.BatchNorm(self.axis_name, name=f"norm{i}")(x, train)
+        x = layers.BatchNorm(self.devices, name=f"norm{i}")(x, train)
       x = nn.leaky_relu(x, LEAKY_SLOPE)                     # [B, (T - 2) // 4 + 1, width]
     x = x.reshape(len(x), -1).astype(jnp.float32)           # [B, 4096] for 16,000 samples
     x = nn.relu(nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x))

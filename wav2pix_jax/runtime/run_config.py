@@ -32,6 +32,7 @@ ADDED: dict[str, Any] = {
   "loss.matching": 0.0,
   "loss.matching_faces": 8,
   "loss.mismatched_moment": 0.0,
+  "model.batch_norm_devices": 0,
   "model.encoder": "waveform",
   "model.face_encoder_widths": [32, 64, 128],
   "speaker_steps": 0,
