@@ -26,6 +26,7 @@ MISTAKES = [
   ([BASE, "--config.dataset.window_samples=100"], "use a longer window"),
   ([BASE, "--config.batch_size=0"], "a multiple of the number of devices"),
   ([BASE, "--config.batch_size=7"], "a multiple of the number of devices, 2"),
+  ([BASE, "--config.model.batch_norm_devices=3"], "or divide the number of devices, 2"),
   (["--config=demo", "--config.batch_size=6"], "a multiple of twice the number of devices, 4"),
   ([BASE, "--config.model.encoder_widths=()"], "model.encoder_widths is (); it must have numbers"),
   ([BASE, "--config.model.embedding=0"], "model.embedding is 0; it must be at least 1"),

@@ -353,3 +353,26 @@ def test_a_run_compiles_its_step_once(config):
     state, _ = step(state, distributed.shard(batch), KEY)
   assert len(traces) == 1
   assert int(state.step) == 3
+
+
+@pytest.mark.slow
+def test_statistics_of_groups_of_devices_are_the_same_on_all(config):
+  """Each device normalises by its own share; what sampling uses is their mean."""
+  state, batch = create_state(config, models.build(config, 2), KEY), _batch(config, 4)
+  found = {}
+  for group in (0, 1):
+    config.model.batch_norm_devices = group
+    networks = models.build(config, 2, distributed.AXIS)
+    step = functools.partial(train_step.train_step, config=config, axis_name=distributed.AXIS)
+    start = distributed.replicate(create_state(config, networks, KEY))
+    found[group], _ = distributed.pmapped(step)(start, distributed.shard(batch), KEY)
+  before, apart = (jax.tree.leaves(one.generator.stats) for one in (state, found[1]))
+  for old, grouped in zip(before, apart, strict=True):
+    here, there = (np.asarray(shard.data) for shard in grouped.addressable_shards)
+    np.testing.assert_array_equal(here, there)
+    assert (here != old).any()
+  # Of the first layer: the mean of the halves' means is the whole's.
+  shared, grouped = (
+    found[group].generator.stats["batch_stats"]["encoder"]["norm0"]["mean"] for group in (0, 1)
+  )
+  np.testing.assert_allclose(grouped, shared, rtol=1e-3, atol=1e-6)

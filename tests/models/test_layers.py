@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import pytest
 
 from wav2pix_jax import ops
 from wav2pix_jax.models import layers
@@ -43,6 +44,26 @@ def test_batch_norm_keeps_the_unbiased_variance():
   scale = variables["params"]["scale"]
   expected = (flat - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5) * scale
   np.testing.assert_allclose(out.reshape(-1, 2), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("group", [1, 0])
+def test_devices_normalise_together_in_groups(group):
+  """With a group of one, each normalises its own share; with 0, both the whole batch."""
+  x = 2 * _normal(2, 3, 4) + np.arange(2, dtype="f4")[:, None, None]
+  alone, shared = layers.BatchNorm(), layers.BatchNorm(layers.Devices("data", group))
+  variables = alone.init(jax.random.key(0), x[0], False)
+
+  def apply(norm, x):
+    return norm.apply(variables, x, True, mutable=["batch_stats"])
+
+  found = jax.pmap(functools.partial(apply, shared), axis_name="data")(x)
+  if group:
+    expected = jax.tree.map(lambda *leaves: np.stack(leaves), *(apply(alone, one) for one in x))
+  else:
+    out, moved = apply(alone, x.reshape(6, 4))
+    moved = jax.tree.map(lambda leaf: np.stack([leaf, leaf]), moved)
+    expected = out.reshape(x.shape), moved
+  jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), found, expected)
 
 
 def test_batch_norm_of_a_single_value_stays_finite():
