@@ -54,7 +54,13 @@ class Sent:
   gradients: int  # bytes of all networks' gradients
   statistics: int  # bytes of batch norm's statistics
   features: int  # bytes of feature matching
-  rounds: int  # number of sums that wait for each other
+  layer_rounds: int  # sums of batch norm, each of which waits for that of the layer before
+  other_rounds: int  # other sums that wait for each other
+
+  @property
+  def rounds(self) -> int:
+    """The number of sums that wait for each other."""
+    return self.layer_rounds + self.other_rounds
 
   @property
   def bytes(self) -> int:
@@ -78,9 +84,9 @@ def sent(config: Any, state: GanState) -> Sent:
     gradients=FLOAT * _size(trained),
     statistics=FLOAT * (LAYER_ROUNDS * 2 * _size(means) + 2 * _size(seen)),  # there and back
     features=FLOAT * 3 * 16 * widest,  # [4, 4, widest]: real, generated, and back
-    rounds=LAYER_ROUNDS * len(means)
-    + len(("gradients of D", "of G", "features", "back"))
-    + (len(seen) + len(("vectors", "back")) if matching else 0),
+    layer_rounds=LAYER_ROUNDS * len(means) + len(seen),
+    other_rounds=len(("gradients of D", "of G", "features", "back"))
+    + (len(("vectors", "back")) if matching else 0),
   )
 
 
@@ -95,10 +101,21 @@ def round_seconds(gpus: int) -> float:
   return 1e-6 * (4.4 + 2 * (within + 5.0 * math.log2(machines)))
 
 
-def communication_seconds(sent: Sent, gpus: int, links: Links) -> float:
-  """Returns the time for sending in a step if nothing overlaps: each byte goes there and back."""
+def rounds_seconds(sent: Sent, gpus: int, grouped: bool = False) -> float:
+  """Returns the time of all rounds; `grouped` is with `model.batch_norm_devices` of a machine.
+
+  The layers' rounds then stay within the machine, and one more makes the running statistics equal.
+  """
+  if grouped and gpus > PER_MACHINE:
+    within = sent.layer_rounds * round_seconds(PER_MACHINE)
+    return within + (sent.other_rounds + 1) * round_seconds(gpus)
+  return sent.rounds * round_seconds(gpus)
+
+
+def bytes_seconds(sent: Sent, gpus: int, links: Links) -> float:
+  """Returns the time of all bytes if nothing overlaps: each goes there and back."""
   speed = min(links.within, links.between) if gpus > PER_MACHINE else links.within
-  return sent.rounds * round_seconds(gpus) + 2 * sent.bytes / speed
+  return 2 * sent.bytes / speed
 
 
 def computation_seconds(config: Any, state: GanState, batch_size: int) -> float:
@@ -129,12 +146,13 @@ def main() -> None:
   rows = {}
   for links in CLUSTERS:
     for gpus in GPUS:
-      rounds = a_step.rounds * round_seconds(gpus)
-      sending = communication_seconds(a_step, gpus, links)
+      rounds, grouped = (rounds_seconds(a_step, gpus, apart) for apart in (False, True))
+      sending = bytes_seconds(a_step, gpus, links)
       rows[f"{links.name}, {gpus} GPUs"] = {
         "milliseconds_of_rounds": 1e3 * rounds,
-        "milliseconds_of_bytes": 1e3 * (sending - rounds),
-        "efficiency": alone / (alone + sending),
+        "milliseconds_of_bytes": 1e3 * sending,
+        "efficiency": alone / (alone + rounds + sending),
+        "with_batch_norm_devices=8": alone / (alone + grouped + sending),
       }
   turns.show(rows)
   least = min(row["efficiency"] for row in rows.values())
