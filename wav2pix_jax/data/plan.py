@@ -113,23 +113,28 @@ class _Example(grain.transforms.RandomMap):
     own = self._own[identity]
     plan[FACE] = own[rng.integers(len(own))] if self._any_face else plan[RECORD]
     if self._mismatched:
-      plan[MISMATCHED] = _other(own, int(rng.integers(len(self._identity) - len(own))))
+      plan[MISMATCHED] = _others(own, rng.integers(len(self._identity) - len(own)))
       plan[schema.MISMATCHED_MIRRORED] = self._mirrored(rng)
     if self._further:
-      pool = own[own != plan[FACE]]
-      if not len(pool):
-        pool = np.setdiff1d(np.arange(len(self._identity), dtype=np.int32), own)
-      pool = pool if len(pool) else own
-      plan[FURTHER] = rng.choice(pool, self._further, replace=len(pool) < self._further)
+      plan[FURTHER] = self._further_records(own, plan[FACE], rng)
       mirrored = [self._mirrored(rng) for _ in range(self._further)]
       plan[schema.FURTHER_MIRRORED] = np.array(mirrored)
     return plan
+
+  def _further_records(self, own: np.ndarray, face: int, rng: np.random.Generator) -> np.ndarray:
+    """Returns other records of a speaker, or where there are none, of others."""
+    count, others = self._further, len(self._identity) - len(own)
+    pool = own[own != face]
+    if not len(pool) and others:
+      return _others(own, rng.choice(others, count, replace=others < count))
+    pool = pool if len(pool) else own
+    return rng.choice(pool, count, replace=len(pool) < count)
 
   def _mirrored(self, rng: np.random.Generator) -> np.bool_:
     return np.bool_(self._flip and rng.random() < 0.5)
 
 
-def _other(own: np.ndarray, number: int) -> np.int32:
-  """Returns the record of a number among those that are not in `own`, which is sorted."""
+def _others(own: np.ndarray, numbers: Any) -> Any:
+  """Returns the records of some numbers among those that are not in `own`, which is sorted."""
   before = own - np.arange(len(own))  # how many others precede each
-  return np.int32(number + np.searchsorted(before, number, "right"))
+  return np.int32(numbers + np.searchsorted(before, numbers, "right"))
