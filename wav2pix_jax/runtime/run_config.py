@@ -1,5 +1,6 @@
 """`config.json` in a workdir: config, speakers and data of a run, and what may change on resume."""
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ ADDED: dict[str, Any] = {
   "model.face_encoder_widths": [32, 64, 128],
   "speaker_steps": 0,
 }
+_print_once = functools.cache(print)  # a mode may read a config several times
 WRITTEN_BY, SPEAKERS, RECORDS = "version", "identity_names", "records"  # keys beside the config's
 EXPORTED = "wav2pix_jax"  # the key of the text in exported tensors
 
@@ -163,5 +165,5 @@ def _read(workdir: Path) -> dict[str, Any]:
   if missing:
     saved = unflatten_dict({**known, **missing}, sep=".")
     values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
-    print(f"{path} is from version {about[WRITTEN_BY]}; assuming {values}, as it was then.")
+    _print_once(f"{path} is from version {about[WRITTEN_BY]}; assuming {values}, as it was then.")
   return {"config": as_dict(ConfigDict(saved)), **about}
