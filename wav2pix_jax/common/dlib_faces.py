@@ -24,7 +24,7 @@ LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 EMBEDDING = "dlib_face_recognition_resnet_model_v1.dat"
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # the inner edges among the 68 landmarks
 EYE_CORNERS = 36, 45
-MANY, CHUNK = 100, 4  # faces for which processes pay, and faces that each takes at a time
+MANY, CHUNK, PROCESSES = 100, 4, 8  # faces for which processes pay, faces that each takes at once
 SAME_PERSON = 0.6  # embeddings nearer than this belong to one person; dlib's own threshold
 
 
@@ -68,8 +68,8 @@ def describer() -> Describe:
   upsampled twice, and the detection with the highest score from 0 on is used. The strict detection
   does none of this.
 
-  dlib holds Python's lock, so many faces are described by processes, one per core, which stay until
-  the function is no longer used.
+  dlib holds Python's lock, so many faces are described by a process per core, at most `PROCESSES`,
+  each of which takes some 250 MiB. They stay until the function is no longer used.
 
   Raises:
     UnavailableError: The extra `eval` is not installed.
@@ -77,13 +77,13 @@ def describer() -> Describe:
   """
   if importlib.util.find_spec(MODELS) is None or importlib.util.find_spec("dlib") is None:
     raise UnavailableError("dlib is not installed; pip install -e '.[eval]'")
-  workers = functools.cache(functools.partial(start_workers, cores(), _dlib))
+  workers = functools.cache(functools.partial(start_workers, PROCESSES, _dlib))
 
   def describe(faces: np.ndarray, title: str) -> Described:
-    many = cores() > 1 and len(faces) >= MANY
-    described = workers().map(_describe, faces, chunksize=CHUNK) if many else map(_describe, faces)
-    shown = tqdm.tqdm(described, title, len(faces), unit=" faces", disable=not title)
     with naming_crashes():
+      many = cores() > 1 and len(faces) >= MANY
+      each = workers().map(_describe, faces, chunksize=CHUNK) if many else map(_describe, faces)
+      shown = tqdm.tqdm(each, title, len(faces), unit=" faces", disable=not title)
       return Described(*map(np.stack, zip(*shown, strict=True)))
 
   return describe
