@@ -8,7 +8,7 @@ import pytest
 
 from wav2pix_jax import models
 
-NAMES = ("base", "demo", "youtubers", "voices", "release", "paper")
+NAMES = ("base", "demo", "youtubers", "youtubers_64px", "voices", "release", "paper")
 
 
 def _flat(name):
