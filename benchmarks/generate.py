@@ -2,6 +2,8 @@
 
 .venv/bin/pip install -e '.[bench]'
 python -m benchmarks.generate --image_size=128
+
+On a CPU PyTorch runs both with malloc as it is and with the settings that our commands make.
 """
 
 import functools
@@ -13,11 +15,13 @@ import numpy as np
 from benchmarks import ceiling, flops, jax_side, turns
 from benchmarks.jax_side import IDENTITIES
 from wav2pix_jax import models
+from wav2pix_jax.runtime.allocator import keep_freed_memory
 from wav2pix_jax.sampler import Sampler, sampling_keys
 from wav2pix_jax.train_state import create_state
 
 BATCHES = {1: 20, 64: 2}  # faces at once, and how often per turn
 JAX, EAGER, COMPILED = "JAX", "PyTorch, eager", "PyTorch, torch.compile"
+KEPT = "with our malloc settings"
 
 
 def main() -> None:
@@ -28,8 +32,10 @@ def main() -> None:
   size = flags.image_size
   starts: dict[str, Callable[[int, int], turns.Work]] = {
     JAX: _ours,
-    EAGER: functools.partial(_theirs, False),
-    COMPILED: functools.partial(_theirs, True),
+    EAGER: functools.partial(_theirs, False, False),
+    COMPILED: functools.partial(_theirs, True, False),
+    f"{EAGER}, {KEPT}": functools.partial(_theirs, False, True),
+    f"{COMPILED}, {KEPT}": functools.partial(_theirs, True, True),
   }
   names = {(side, count): f"{side}, batch {count}" for count in BATCHES for side in starts}
   sides = {
@@ -71,6 +77,7 @@ def _speech(count: int) -> np.ndarray:
 
 def _ours(image_size: int, count: int) -> turns.Work:
   """Returns the work of sampling as `--mode=sample` does."""
+  keep_freed_memory()
   config = jax_side.get_config("release", image_size)
   networks = models.build(config, IDENTITIES)
   state = create_state(config, networks, jax.random.key(0))
@@ -84,7 +91,9 @@ def _ours(image_size: int, count: int) -> turns.Work:
   return work
 
 
-def _theirs(compiled: bool, image_size: int, count: int) -> turns.Work:
+def _theirs(compiled: bool, memory_kept: bool, image_size: int, count: int) -> turns.Work:
+  if memory_kept:
+    keep_freed_memory()
   import torch
 
   from benchmarks.torch_peer import Trainer

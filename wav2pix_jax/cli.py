@@ -267,7 +267,9 @@ def run(argv: list[str]) -> None:
     # Some say it themselves, or in the processes that they start, which need the GPU's memory.
     if FLAGS.mode not in (TRAIN, DOCTOR, ABLATE):
       from wav2pix_jax.runtime import device
+      from wav2pix_jax.runtime.allocator import keep_freed_memory
 
+      keep_freed_memory()
       device.announce()
     function()
   except UserError as error:

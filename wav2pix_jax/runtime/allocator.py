@@ -9,10 +9,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory() -> None:
-  """Keeps large arrays that were freed with the process, for training on a CPU.
+  """Keeps large arrays that were freed with the process, for training and sampling on a CPU.
 
-  By default glibc returns each of them to the system, and the kernel clears a training step's
-  arrays again and again. Call it before there are threads. It does nothing without glibc, or where
+  By default glibc returns each of them to the system, and the kernel clears the arrays of each step
+  or batch again. Call it before there are threads. It does nothing without glibc, or where
   JAX has a plugin for an accelerator.
   """
   if os.environ.get("JAX_PLATFORMS") != "cpu" and metadata.entry_points(group="jax_plugins"):
