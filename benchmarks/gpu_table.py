@@ -20,7 +20,8 @@ def main() -> None:
     measured = json.loads(path.read_text())
     of = f"{measured.get('image_size')} px, batch {measured.get('batch_size')}"
     for side, row in measured.get("sides", {}).items():
-      found[f"{of}: {side} ({path.stem})"] = row
+      if "faces_per_second" in row:
+        found[f"{of}: {side} ({path.stem})"] = row
   turns.show(
     dict(sorted(found.items(), key=lambda item: item[1]["faces_per_second"], reverse=True))
   )

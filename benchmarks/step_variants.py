@@ -30,6 +30,7 @@ from wav2pix_jax.runtime.allocator import keep_freed_memory
 AS_IT_IS = "as it is"
 FEW = 4  # channels of speech and of faces
 STEPS_A_CALL = 8
+SEVERAL, ALL = f"{STEPS_A_CALL} steps a call", "all of our own"
 Step = Callable[..., Any]
 
 
@@ -111,7 +112,7 @@ PATCHES: dict[str, list[Callable[[], None]]] = {
   AS_IT_IS: [],
   "layers of few channels as products": [few_channels_as_products],
   "batch norm in one pass": [batch_norm_in_one_pass],
-  f"{STEPS_A_CALL} steps a call": [],
+  SEVERAL: [],
   "Adam over one vector": [adam_over_one_vector],
   "random bits by rbg": [random_bits_of_the_device],
   "XLA: convolutions in NHWC": [flag("--xla_gpu_force_conv_nhwc=true")],
@@ -119,7 +120,7 @@ PATCHES: dict[str, list[Callable[[], None]]] = {
   "XLA: scheduler that hides latency": [flag("--xla_gpu_enable_latency_hiding_scheduler=true")],
   "XLA: products by cuBLAS only": [flag("--xla_gpu_enable_triton_gemm=false")],
 }
-PATCHES["all of our own"] = list(
+PATCHES[ALL] = list(
   itertools.chain(*(patches for name, patches in PATCHES.items() if not name.startswith("XLA")))
 )
 
@@ -180,7 +181,7 @@ def variant(name: str, config: Any) -> Step:
 
 def calls_several(name: str) -> bool:
   """Whether a call of a variant's step is several steps."""
-  return name == f"{STEPS_A_CALL} steps a call" or name.startswith("all")
+  return name in (SEVERAL, ALL)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ LANDMARKS = "shape_predictor_68_face_landmarks.dat"
 EMBEDDING = "dlib_face_recognition_resnet_model_v1.dat"
 UPPER_LIP, LOWER_LIP = [61, 62, 63], [67, 66, 65]  # the inner edges among the 68 landmarks
 EYE_CORNERS = 36, 45
-MANY, CHUNK, PROCESSES = 100, 4, 8  # faces for which processes pay, faces that each takes at once
+MANY, CHUNK = 100, 4  # faces for which processes pay, and faces that each takes at once
+PROCESSES = 8  # at most, for their memory
 SAME_PERSON = 0.6  # embeddings nearer than this belong to one person; dlib's own threshold
 
 
