@@ -2,6 +2,7 @@
 
 import json
 
+import conftest
 import pytest
 
 import wav2pix_jax
@@ -141,3 +142,9 @@ def test_imported_speakers_get_their_names_once(config, tmp_path):
   for others in (["bo", "ada"], ["ada"], ["ada", "cy"]):
     with pytest.raises(UserError, match="resume it with its own dataset, or start a new run"):
       run_config.speakers(tmp_path, others)
+
+
+def test_the_config_of_the_weights_that_ship_is_complete(capsys):
+  """Or the first command that anyone tries says what it assumes."""
+  run_config.read(conftest.ROOT / "pretrained" / "ten_speakers_64px")
+  assert capsys.readouterr().out == ""
