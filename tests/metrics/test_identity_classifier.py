@@ -12,7 +12,7 @@ from wav2pix_jax.metrics import identity_classifier
 @pytest.mark.slow
 def test_the_classifier_is_trained_once_and_always_the_same(clean):
   identity_classifier.load_classifier(clean, 16)
-  (cache,) = (Path(clean.data_dir) / "classifier").glob("16px*.safetensors")
+  (cache,) = (Path(clean.data_dir) / "judges").glob("classifier_16px*.safetensors")
   before = cache.stat().st_mtime_ns
   records = data.load(clean, "test", 16)
   logits, features = identity_classifier.load_classifier(clean, 16)(records.faces)

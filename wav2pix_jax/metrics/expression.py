@@ -1,13 +1,12 @@
 """A regressor of lip spread and smile, which landmarks hardly see: for synthetic speakers only.
 
 It is taught on faces of the dataset's speakers that are rendered with random expressions, whose
-truth is known, once for each dataset and image size, and is then read from a cache beside the
-dataset. For other faces nothing tells whether it would be right.
+truth is known, once for each dataset and image size; see `taught.py`. For other faces nothing tells
+whether it would be right.
 """
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -37,14 +36,16 @@ def load_regressor(builder: PairsBuilder, image_size: int) -> Express | None:
   """Returns the regressor of a dataset of synthetic speakers; None for any other dataset.
 
   It is a function of faces, uint8 [N, S, S, 3], that returns lip spread and smile, float32 [N, 2].
-  Raises UserError if the cache cannot be written.
+  Raises UserError if its file cannot be written.
   """
   chosen = builder.builder_config
   if not isinstance(chosen, SyntheticConfig):
     return None
-  path = Path(builder.data_dir) / "expression" / f"{image_size}px_{RECIPE}.safetensors"
-  made = functools.partial(expressions, chosen.people(), image_size)
-  return as_function(taught(path, lambda: train_regressor(*made())))
+
+  def teach() -> dict[str, Any]:
+    return train_regressor(*expressions(chosen.people(), image_size))
+
+  return as_function(taught(builder, f"expression_{image_size}px_{RECIPE}", teach))
 
 
 def expressions(everyone: list[Person], image_size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,22 +1,21 @@
 """A classifier of real faces, which names the person in generated ones.
 
-It is trained on the real training faces of a dataset only, once for each dataset and image size,
-and is then read from a cache beside the decoded records.
+It is trained on the real training faces of a dataset only, once for each dataset and image size;
+see `taught.py`.
 """
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import tensorflow_datasets as tfds
 import tqdm
 from jax import lax
 
+from data_builders.builder import PairsBuilder
 from wav2pix_jax import data
 from wav2pix_jax.common import images, schema
 from wav2pix_jax.common.indices import in_batches
@@ -33,17 +32,16 @@ DEVIATION = "deviation"
 Classify = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
-def load_classifier(builder: tfds.core.DatasetBuilder, image_size: int) -> Classify:
-  """Returns the classifier of a prepared dataset's people, after training it on first use.
+def load_classifier(builder: PairsBuilder, image_size: int) -> Classify:
+  """Returns the classifier of a prepared dataset's people, which is trained on first use.
 
-  Raises UserError if the cache cannot be written.
+  Raises UserError if its file cannot be written.
   """
-  path = Path(builder.data_dir) / "classifier" / f"{image_size}px_{RECIPE}.safetensors"
 
   def teach() -> dict[str, Any]:
     return train_classifier(data.load(builder, schema.TRAIN, image_size))
 
-  return as_function(taught(path, teach))
+  return as_function(taught(builder, f"classifier_{image_size}px_{RECIPE}", teach))
 
 
 def as_function(learned: dict[str, Any]) -> Classify:

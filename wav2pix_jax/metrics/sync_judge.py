@@ -1,13 +1,12 @@
 """A judge of whether a face goes with speech: networks that match real faces with real speech.
 
-It is trained on the real training pairs of a dataset only, once for each dataset and image size,
-and is then read from a cache beside the decoded records. It shares nothing with a run's networks.
+It is trained on the real training pairs of a dataset only, once for each dataset and image size;
+see `taught.py`. It shares nothing with a run's networks.
 """
 
 import dataclasses
 import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -46,16 +45,15 @@ class Judge:
 
 
 def load_judge(builder: PairsBuilder, image_size: int) -> Judge:
-  """Returns the judge of a prepared dataset, after training it on first use.
+  """Returns the judge of a prepared dataset, which is trained on first use.
 
-  Raises UserError if the cache cannot be written.
+  Raises UserError if its file cannot be written.
   """
-  path = Path(builder.data_dir) / "sync_judge" / f"{image_size}px_{RECIPE}.safetensors"
 
   def teach() -> dict[str, Any]:
     return train_judge(data.load(builder, schema.TRAIN, image_size, EXACT))
 
-  return as_judge(taught(path, teach), image_size)
+  return as_judge(taught(builder, f"sync_{image_size}px_{RECIPE}", teach), image_size)
 
 
 def as_judge(variables: dict[str, Any], image_size: int) -> Judge:
