@@ -50,11 +50,11 @@ def get_config() -> ConfigDict:
   pairs.match = "line"  # ours; "identity": any face of a person with any speech of that person
 
   config.model = model = ConfigDict()
-  model.encoder = "waveform"  # paper; "log_mel": ours, of spectra, see docs/recipe.md
-  model.encoder_widths = (16, 32, 128, 256, 512, 1024)  # paper
-  model.encoder_hidden = 256  # paper; with "log_mel" the channels of its convolutions
+  model.encoder = "log_mel"  # ours, of spectra: learns sooner; paper: "waveform"
+  model.encoder_widths = (16, 32, 128, 256, 512, 1024)  # paper; of "waveform", as the next field
+  model.encoder_hidden = 256  # paper
   model.embedding = 128  # paper
-  model.encoder_batch_norm = True  # release
+  model.encoder_batch_norm = True  # release; of "waveform"
   model.batch_norm_devices = 0  # ours; neighbours with statistics of their own; 0: all share
   model.normalise_embedding = True  # ours: speech matters to both networks from the first step
   model.classifier_hidden = 200  # release

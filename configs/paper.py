@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
   config.dataset.window_samples = 16_384  # section 4.1; zero-padded where less speech exists
   config.dataset.audio_steps = ("pre_emphasis", "peak")  # section 3
   config.dataset.distort = False
+  config.model.encoder = "waveform"
   config.model.encoder_batch_norm = False  # none named
   config.model.generator_batch_norm = False  # none named
   config.model.normalise_embedding = False

@@ -17,6 +17,7 @@ def get_config() -> ConfigDict:
   config = youtubers.get_config()
   config.ema_decay = 0.0  # the release does not average weights
   config.dataset.distort = False
+  config.model.encoder = "waveform"
   config.model.classifier_batch_norm = True
   config.model.generator_batch_norm = False
   config.model.generator_spectral_norm = True

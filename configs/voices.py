@@ -26,8 +26,6 @@ def get_config() -> ConfigDict:
   config.dataset.distort = True
   config.dataset.flip = True
   config.dataset.pairs.match = "identity"
-  config.model.encoder = "log_mel"
-  config.model.encoder_hidden = 128
   config.model.generator_width = 32
   config.model.discriminator_width = 32
   config.loss.faces_teach = False

@@ -20,9 +20,6 @@ def get_config() -> ConfigDict:
   config.num_steps = 5_000
   config.speaker_steps = 1_000
   config.batch_size = 16
-  config.model.encoder = "log_mel"
-  config.model.encoder_hidden = 128
-  config.model.classifier_batch_norm = False  # it makes no difference to this encoder
   config.model.generator_width = 32
   config.model.discriminator_width = 32
   config.loss.faces_teach = False

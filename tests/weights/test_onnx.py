@@ -10,7 +10,7 @@ import pytest
 
 from wav2pix_jax import models
 from wav2pix_jax.common import audio, images
-from wav2pix_jax.configs import base, paper, release
+from wav2pix_jax.configs import base, paper, release, voices
 from wav2pix_jax.train_state import create_state
 from wav2pix_jax.weights.onnx_graph import noise_size, onnx_bytes
 
@@ -29,7 +29,9 @@ def _moved(variable):
   return variable + {2: 0.5, 3: 0.2, 4: 0.05}[variable.ndim] * noise
 
 
-@pytest.fixture(scope="module", params=[base, release, paper], ids=["base", "release", "paper"])
+@pytest.fixture(
+  scope="module", params=[base, release, paper, voices], ids=lambda config: config.__name__
+)
 def network(request):
   """A config's generator in small, its variables, and its session in onnxruntime."""
   config = request.param.get_config()
@@ -50,7 +52,9 @@ def _dropping_out(noise):
     nonlocal rest
     if not isinstance(context.module, nn.Dropout):
       return call(*args, **kwargs)
-    (x, *_), rate = args, context.module.rate
+    (x, *deterministic), rate = args, context.module.rate
+    if deterministic == [True]:  # of the encoder
+      return call(*args, **kwargs)
     share, rest = np.split(rest, [x[0].size], 1)
     if x.ndim == 4:  # the graph has channels first
       share = share.reshape(len(x), x.shape[3], *x.shape[1:3]).transpose(0, 2, 3, 1)

@@ -64,3 +64,8 @@ TRAIN = "train"
 VALIDATION = "validation"
 TEST = "test"
 UNSEEN = "unseen"  # identities that are in no other split
+
+UNIFORM, CENTRED = (
+  "uniform",
+  "centred",
+)  # windows of speech in training: anywhere, or at the instant

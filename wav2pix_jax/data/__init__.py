@@ -2,8 +2,6 @@
 
 from wav2pix_jax.data.feed import Feed
 from wav2pix_jax.data.records import (
-  CENTRED,
-  UNIFORM,
   Records,
   centred_start,
   check,

@@ -12,7 +12,7 @@ import numpy as np
 
 from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
-from wav2pix_jax.data.records import UNIFORM, Records, centred_start
+from wav2pix_jax.data.records import Records, centred_start
 
 # Samples by which a centred window moves in training; a mouth opens and closes within 0.2 s.
 JITTER = schema.SAMPLE_RATE // 50
@@ -85,7 +85,7 @@ class _Example(grain.transforms.RandomMap):
 
   def __init__(self, records: Records, config: Any):
     dataset, further = config.dataset, further_faces(config.loss)
-    self._uniform, self._window = dataset.window_offset == UNIFORM, dataset.window_samples
+    self._uniform, self._window = dataset.window_offset == schema.UNIFORM, dataset.window_samples
     self._flip, self._further = dataset.flip, further
     self._lengths, self._instants = records.lengths.tolist(), records.instant.tolist()
     self._identity = records.identity.tolist()

@@ -23,7 +23,6 @@ from wav2pix_jax.common.files import exclusively, make_once
 from wav2pix_jax.common.indices import spread_evenly
 
 ARRAYS = "arrays_2"  # the cache's folder; another number for other content
-UNIFORM, CENTRED = "uniform", "centred"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO)
 
 # Errors of array_record's reader begin with one of these.
@@ -37,7 +36,7 @@ def check(dataset: Any, image_size: int | None = None) -> None:
     UserError: A field has a value that it may not have.
   """
   registry.check(dataset, image_size)
-  _check_choice("window_offset", dataset.window_offset, (UNIFORM, CENTRED))
+  _check_choice("window_offset", dataset.window_offset, (schema.UNIFORM, schema.CENTRED))
   for step in dataset.audio_steps:
     _check_choice("audio_steps", step, tuple(audio.STEPS))
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from wav2pix_jax.common import schema
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.models import layers
 from wav2pix_jax.models.discriminator import Discriminator
@@ -68,9 +69,9 @@ def check(config: Any) -> None:
 def build(config: Any, identities: int, axis_name: str | None = None) -> Networks:
   """Returns the networks of a config, with an auxiliary classifier of this many identities.
 
-  Of the config it reads `image_size`, `precision`, `dataset.window_samples`, `model`, and whether
-  there is `loss.matching`. In training batch norm averages over the devices of the axis; without
-  one, over a single device.
+  Of the config it reads `image_size`, `precision`, `dataset.window_samples`,
+  `dataset.window_offset`, `model`, and whether there is `loss.matching`. In training batch norm
+  averages over the devices of the axis; without one, over a single device.
 
   Raises:
     UserError: As `check`.
@@ -80,7 +81,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
   devices = layers.Devices(axis_name, model.batch_norm_devices) if axis_name else None
   return Networks(
     Generator(
-      _encoder(model, devices),
+      _encoder(config, devices),
       AuxiliaryClassifier(
         hidden=model.classifier_hidden,
         identities=identities,
@@ -115,10 +116,11 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
   )
 
 
-def _encoder(model: Any, devices: layers.Devices | None) -> SpeechEncoder | LogMelEncoder:
+def _encoder(config: Any, devices: layers.Devices | None) -> SpeechEncoder | LogMelEncoder:
+  model = config.model
   if model.encoder == LOG_MEL:
     return LogMelEncoder(
-      width=model.encoder_hidden,
+      middle=config.dataset.window_offset == schema.CENTRED,
       embedding=model.embedding,
       normalise=model.normalise_embedding,
       devices=devices,

@@ -1,7 +1,7 @@
-"""A speech encoder of log-mel spectra (ours), for who speaks rather than which recording it is.
+"""A speech encoder of log-mel spectra (ours), which learns sooner who speaks, and what is said.
 
-The paper's encoder learns its filters from the samples. With few recordings of each person it
-learns the recordings (docs/recipe.md), where a fixed filter bank leaves less to learn.
+The paper's encoder learns its filters from the samples. A fixed filter bank leaves less to learn:
+of few recordings of each person it learns the voice rather than the recordings (docs/recipe.md).
 """
 
 import flax.linen as nn
@@ -17,14 +17,21 @@ FRAME, STRIDE = 400, 160  # samples, 25 and 10 ms
 BANDS = 64
 LOWEST, HIGHEST = 50, 7600  # Hz
 FLOOR = 1e-5  # power, below the noise of a quiet recording whose peak is 1
+WIDTH = 128  # channels of each convolution
+MIDDLE = 3  # frames of the last convolution in the middle of a window, 40 ms each
 DROPOUT = 0.3
+LEAST_VARIANCE = 1e-4
+ATTENTION = 64  # width of the layer that weighs frames
 LAYERS = ((5, 1), (3, 2), (3, 2))  # kernel and stride
 
 
 class LogMelEncoder(nn.Module):
-  """Three convolutions over the frames of a log-mel spectrum, then their mean and deviation."""
+  """Three convolutions over the frames of a log-mel spectrum, then their mean and deviation.
 
-  width: int  # channels of each convolution
+  These tell who speaks. The frames in the middle tell what is said there.
+  """
+
+  middle: bool  # whether to use those frames: for windows around a face's instant
   embedding: int  # width of the embedding
   normalise: bool  # whether to divide the embedding by its root mean square
   devices: layers.Devices | None = None  # those that share a batch; None for one
@@ -40,15 +47,18 @@ class LogMelEncoder(nn.Module):
     x = log_mel(speech.astype(jnp.float32))                 # [B, F, 64], 98 frames a second
     x = layers.BatchNorm(self.devices, name="norm")(x, train).astype(dtype)
     for i, (kernel, stride) in enumerate(LAYERS):
-      x = nn.Conv(self.width, (kernel,), (stride,), use_bias=False, dtype=dtype, name=f"conv{i}")(x)
+      x = nn.Conv(WIDTH, (kernel,), (stride,), use_bias=False, dtype=dtype, name=f"conv{i}")(x)
       x = nn.relu(layers.BatchNorm(self.devices, name=f"norm{i}")(x, train))
-    x = x.astype(jnp.float32)                               # [B, F / 4, width]
-    weight = nn.Dense(1, name="weight")(nn.tanh(nn.Dense(64, name="attend")(x)))
+    x = x.astype(jnp.float32)                               # [B, F / 4, 128]
+    weight = nn.Dense(1, name="weight")(nn.tanh(nn.Dense(ATTENTION, name="attend")(x)))
     weight = nn.softmax(weight, axis=1)                     # frames with a voice count more
-    mean = (weight * x).sum(1)
-    square = (weight * jnp.square(x)).sum(1)
-    deviation = jnp.sqrt(jnp.maximum(square - jnp.square(mean), 1e-4))
-    x = jnp.concatenate([mean, deviation], -1)              # [B, 2 * width]
+    mean = (weight * x).sum(1, keepdims=True)
+    variance = (weight * jnp.square(x - mean)).sum(1)
+    pooled = [mean[:, 0], jnp.sqrt(jnp.maximum(variance, LEAST_VARIANCE))]
+    if self.middle:
+      first = max(x.shape[1] - MIDDLE, 0) // 2
+      pooled.append(x[:, first : first + MIDDLE].reshape(len(x), -1))
+    x = jnp.concatenate(pooled, -1)                         # [B, 640]; without middle 256
     x = layers.BatchNorm(self.devices, name="norm_pooled")(x, train)
     x = nn.Dropout(DROPOUT)(x, not train)
     x = nn.Dense(self.embedding, name="dense")(x)
@@ -65,16 +75,19 @@ def log_mel(speech: jax.Array) -> jax.Array:
   """
   count = (speech.shape[-1] - FRAME) // STRIDE + 1
   frames = speech[:, np.arange(count)[:, None] * STRIDE + np.arange(FRAME)]
-  angle = 2 * np.pi / FRAME * np.outer(np.arange(FRAME), np.arange(FRAME // 2 + 1))
-  window = np.hanning(FRAME)[:, None]
-  real = frames @ (window * np.cos(angle)).astype(np.float32)
-  imaginary = frames @ (window * np.sin(angle)).astype(np.float32)
+  real, imaginary = (frames @ wave.astype(np.float32) for wave in waves())
   power = jnp.square(real) + jnp.square(imaginary)
-  mel = jnp.log(power @ _filters().astype(np.float32) + FLOOR)
+  mel = jnp.log1p(power @ (filters() / FLOOR).astype(np.float32))
   return mel - mel.mean((1, 2), keepdims=True)  # however loud it is
 
 
-def _filters() -> np.ndarray:
+def waves() -> np.ndarray:
+  """Returns cosines and sines under a Hann window, float64 [2, FRAME, FRAME / 2 + 1]."""
+  angle = 2 * np.pi / FRAME * np.outer(np.arange(FRAME), np.arange(FRAME // 2 + 1))
+  return np.hanning(FRAME)[:, None] * np.stack([np.cos(angle), np.sin(angle)])
+
+
+def filters() -> np.ndarray:
   """Returns triangular filters on the mel scale, float64 [FRAME / 2 + 1, BANDS]."""
 
   def mel(hertz):

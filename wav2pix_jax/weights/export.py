@@ -33,7 +33,7 @@ def export(workdir: Path, out: Path) -> None:
     `--mode=import` reads. Weights that come without their run have no discriminator.
   - `weights/`, small weights to give away, which all modes that read a workdir take as `--workdir`.
 
-  Networks with another speech encoder than the paper's have neither ONNX nor the release's names.
+  Networks with another speech encoder than the paper's have no names in the release.
 
   Raises:
     UserError: There is no such run, or the directory cannot be written.
@@ -42,18 +42,18 @@ def export(workdir: Path, out: Path) -> None:
   exported = export_sampler(run, PLATFORMS)
   write_whole(out / "generator.stablehlo", bytes(exported.serialize()))
   pretrained.write(out / "weights", run.config, run.speakers, run.variables, run.step)
+  graph = onnx_graph.onnx_bytes(run.config, run.speakers, run.networks.generator, run.variables)
+  write_whole(out / "generator.onnx", graph)
   if pytorch_names.has_names(run.networks.generator):
-    _export_for_others(run, out)
+    _export_for_pytorch(run, out)
   else:
-    print(f"model.encoder is {run.config.model.encoder!r}: no ONNX, and no weights for PyTorch.")
+    print(f"model.encoder is {run.config.model.encoder!r}, so there are no weights for PyTorch.")
   print(f"Exported step {run.step} of {workdir} to {out}; sample with\n{USAGE.format(out=out)}")
 
 
-def _export_for_others(run: checkpoint.Run, out: Path) -> None:
-  """Writes what ONNX runtimes and PyTorch read."""
+def _export_for_pytorch(run: checkpoint.Run, out: Path) -> None:
+  """Writes weights by the release's names."""
   networks, variables = run.networks, run.variables
-  graph = onnx_graph.onnx_bytes(run.config, run.speakers, networks.generator, variables)
-  write_whole(out / "generator.onnx", graph)
   about = {"config": run_config.as_dict(run.config), run_config.SPEAKERS: run.speakers}
   text = {run_config.EXPORTED: json.dumps(about)}
   state_dicts = {"generator": pytorch_names.generator_dict(networks.generator, variables)}

@@ -15,8 +15,10 @@ from ml_collections import ConfigDict
 from onnx import TensorProto, helper, numpy_helper
 
 from wav2pix_jax.common import audio
+from wav2pix_jax.models import log_mel_encoder
 from wav2pix_jax.models.generator import Generator
-from wav2pix_jax.models.speech_encoder import LEAKY_SLOPE
+from wav2pix_jax.models.log_mel_encoder import LogMelEncoder
+from wav2pix_jax.models.speech_encoder import LEAKY_SLOPE, SpeechEncoder
 
 OPSET, IR_VERSION = 18, 9  # what onnxruntime reads since 1.16
 BATCH = "B"
@@ -114,6 +116,19 @@ def _encode(graph: _Graph, config: ConfigDict, generator: Generator, variables: 
     x = steps[step](graph, x)
   x = graph.add("Unsqueeze", x, np.array([1]))
   encoder = generator.encoder
+  if isinstance(encoder, LogMelEncoder):
+    length = config.dataset.window_samples
+    x = _encode_spectra(graph, encoder, variables, x, length)
+  else:
+    x = _encode_samples(graph, encoder, variables, x)
+  if encoder.normalise:
+    square = graph.add("ReduceMean", graph.add("Mul", x, x), np.array([1]))
+    x = graph.add("Div", x, graph.add("Sqrt", graph.add("Add", square, 1e-8)))
+  return x
+
+
+def _encode_samples(graph: _Graph, encoder: SpeechEncoder, variables: Variables, x: str) -> str:
+  """Adds the paper's encoder, of speech [B, 1, T]."""
   for i in range(len(encoder.widths)):
     norm = f"norm{i}" if encoder.batch_norm else None
     kernel, bias = _folded(variables, "encoder", f"conv{i}", norm)
@@ -125,10 +140,57 @@ def _encode(graph: _Graph, config: ConfigDict, generator: Generator, variables: 
   for i in range(3):
     x = _dense(graph, x, params[f"dense{i}"])
     x = graph.add("Relu", x) if i < 2 else x
-  if encoder.normalise:
-    square = graph.add("ReduceMean", graph.add("Mul", x, x), np.array([1]))
-    x = graph.add("Div", x, graph.add("Sqrt", graph.add("Add", square, 1e-8)))
   return x
+
+
+def _encode_spectra(
+  graph: _Graph, encoder: LogMelEncoder, variables: Variables, x: str, length: int
+) -> str:
+  """Adds the log-mel encoder, of speech [B, 1, T]; `length` is T. Maps are [B, C, frames]."""
+  params, time = variables["params"]["encoder"], np.array([2])
+  waves = log_mel_encoder.waves()  # [2, samples of a frame, frequencies]
+  parts = [
+    graph.add("Conv", x, wave.T[:, None], strides=[log_mel_encoder.STRIDE]) for wave in waves
+  ]
+  squares = [graph.add("Mul", part, part) for part in parts]
+  filters = log_mel_encoder.filters() / log_mel_encoder.FLOOR
+  x = graph.add("Conv", graph.add("Add", *squares), filters.T[..., None])
+  x = graph.add("Log", graph.add("Add", x, 1.0))
+  x = graph.add("Sub", x, graph.add("ReduceMean", x, np.array([1, 2])))
+  scale, shift = _batch_norm(variables, "encoder", "norm")
+  x = graph.add("Add", graph.add("Mul", x, scale[:, None]), shift[:, None])
+  frames = (length - log_mel_encoder.FRAME) // log_mel_encoder.STRIDE + 1
+  for i, (size, stride) in enumerate(log_mel_encoder.LAYERS):
+    kernel, bias = _folded(variables, "encoder", f"conv{i}", f"norm{i}")
+    after = -(-frames // stride)
+    padding = max((after - 1) * stride + size - frames, 0)
+    pads = [padding // 2, padding - padding // 2]
+    x = graph.add("Conv", x, kernel.transpose(2, 1, 0), bias, strides=[stride], pads=pads)
+    x, frames = graph.add("Relu", x), after
+
+  def weigh(name: str, x: str) -> str:
+    kernel, bias = (np.asarray(params[name][part]) for part in ("kernel", "bias"))
+    return graph.add("Conv", x, kernel.T[..., None], bias)
+
+  weight = weigh("weight", graph.add("Tanh", weigh("attend", x)))
+  weight = graph.add("Softmax", weight, axis=2)
+
+  mean = graph.add("ReduceSum", graph.add("Mul", weight, x), time)
+  apart = graph.add("Sub", x, mean)
+  square = graph.add("Mul", weight, graph.add("Mul", apart, apart))
+  variance = graph.add("ReduceSum", square, time, keepdims=0)
+  pooled = [
+    graph.add("Squeeze", mean, time),
+    graph.add("Sqrt", graph.add("Max", variance, log_mel_encoder.LEAST_VARIANCE)),
+  ]
+  if encoder.middle:
+    first = max(frames - log_mel_encoder.MIDDLE, 0) // 2
+    end = np.array([first + log_mel_encoder.MIDDLE])
+    middle = graph.add("Slice", x, np.array([first]), end, time)
+    pooled.append(graph.add("Flatten", graph.add("Transpose", middle, perm=[0, 2, 1])))
+  x = graph.add("Concat", *pooled, axis=1)
+  scale, shift = _batch_norm(variables, "encoder", "norm_pooled")
+  return _dense(graph, graph.add("Add", graph.add("Mul", x, scale), shift), params["dense"])
 
 
 def _normalise_peak(graph: _Graph, speech: str) -> str:
