@@ -15,7 +15,7 @@ from wav2pix_jax.configs import base
 
 
 def get_config() -> ConfigDict:
-  """Returns `base` with an encoder that learns voices, for the dataset `pairs`."""
+  """Returns `base` for the dataset `pairs`, with an encoder that learns voices first."""
   config = base.get_config()
   config.image_size = 64
   config.num_steps = 6_500

@@ -65,7 +65,5 @@ VALIDATION = "validation"
 TEST = "test"
 UNSEEN = "unseen"  # identities that are in no other split
 
-UNIFORM, CENTRED = (
-  "uniform",
-  "centred",
-)  # windows of speech in training: anywhere, or at the instant
+# Windows of speech in training: anywhere, or around the instant.
+UNIFORM, CENTRED = "uniform", "centred"
