@@ -75,6 +75,8 @@ def sent(config: Any, state: GanState) -> Sent:
   """
   stats = jax.tree_util.tree_leaves_with_path(state.generator.stats)
   means = [leaf for path, leaf in stats if path[-1].key == "mean"]
+  # Nothing before the norm of a spectrum learns, so nothing comes back to it.
+  spectrum = [leaf for path, leaf in stats if (path[-2].key, path[-1].key) == ("norm", "mean")]
   matching = state.face_encoder
   seen = [] if matching is None else jax.tree.leaves(matching.stats)  # means and variances
   networks = [x.params for x in (state.generator, state.discriminator, matching) if x]
@@ -82,9 +84,10 @@ def sent(config: Any, state: GanState) -> Sent:
   widest = config.model.discriminator_width * config.image_size // 8
   return Sent(
     gradients=FLOAT * _size(trained),
-    statistics=FLOAT * (LAYER_ROUNDS * 2 * _size(means) + 2 * _size(seen)),  # there and back
+    # There and back.
+    statistics=FLOAT * 2 * (LAYER_ROUNDS * _size(means) - _size(spectrum) + _size(seen)),
     features=FLOAT * 3 * 16 * widest,  # [4, 4, widest]: real, generated, and back
-    layer_rounds=LAYER_ROUNDS * len(means) + len(seen),
+    layer_rounds=LAYER_ROUNDS * len(means) - len(spectrum) + len(seen),
     other_rounds=len(("gradients of D", "of G", "features", "back"))
     + (len(("vectors", "back")) if matching else 0),
   )

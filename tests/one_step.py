@@ -15,6 +15,7 @@ import numpy as np
 from wav2pix_jax import models
 from wav2pix_jax.common import schema
 from wav2pix_jax.configs import base
+from wav2pix_jax.models import log_mel_encoder
 from wav2pix_jax.runtime import distributed
 from wav2pix_jax.train_state import create_state
 from wav2pix_jax.train_step import train_step
@@ -25,10 +26,9 @@ BATCH, SIZE = 16, 16
 def main(out: str) -> None:
   config = base.get_config()
   config.image_size = SIZE
-  config.model.encoder_widths = (4, 4, 4, 8, 8, 8)
   config.model.generator_width = config.model.discriminator_width = 8
   config.model.classifier_batch_norm = True  # statistics of every part of the generator
-  config.model.dropout = 0.0  # each replica has its own masks
+  config.model.dropout = log_mel_encoder.DROPOUT = 0.0  # each replica has its own masks
   config.loss.energy_score = False  # without dropout two samples differ by rounding alone
   rng, further = np.random.default_rng(0), config.loss.matching_faces
   faces = (BATCH, SIZE, SIZE, 3)

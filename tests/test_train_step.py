@@ -375,6 +375,6 @@ def test_statistics_of_groups_of_devices_are_the_same_on_all(config):
     assert (here != old).any()
   # Of the first layer: the mean of the halves' means is the whole's.
   shared, grouped = (
-    found[group].generator.stats["batch_stats"]["encoder"]["norm0"]["mean"] for group in (0, 1)
+    found[group].generator.stats["batch_stats"]["encoder"]["norm"]["mean"] for group in (0, 1)
   )
   np.testing.assert_allclose(grouped, shared, rtol=1e-3, atol=1e-6)
