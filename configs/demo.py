@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
   config.image_size = 64
   config.num_steps = 4_000
   config.batch_size = 16
-  config.model.encoder_widths = (16, 32, 64, 128, 256, 512)
+  config.model.encoder_widths = (16, 32, 64, 128, 256, 512)  # for model.encoder="waveform"
   config.model.generator_width = 32
   config.model.discriminator_width = 32
   config.eval_every = 200

@@ -1,6 +1,6 @@
 """A training step on however many devices this process has; state and batch are always the same.
 
-XLA_FLAGS=--xla_force_host_platform_device_count=4 python tests/one_step.py OUT.npz
+XLA_FLAGS=--xla_force_host_platform_device_count=4 python tests/one_step.py waveform OUT.npz
 """
 
 import functools
@@ -23,9 +23,11 @@ from wav2pix_jax.train_step import train_step
 BATCH, SIZE = 16, 16
 
 
-def main(out: str) -> None:
+def main(encoder: str, out: str) -> None:
   config = base.get_config()
   config.image_size = SIZE
+  config.model.encoder = encoder
+  config.model.encoder_widths = (4, 4, 4, 8, 8, 8)
   config.model.generator_width = config.model.discriminator_width = 8
   config.model.classifier_batch_norm = True  # statistics of every part of the generator
   config.model.dropout = log_mel_encoder.DROPOUT = 0.0  # each replica has its own masks
@@ -52,4 +54,4 @@ def main(out: str) -> None:
 
 
 if __name__ == "__main__":
-  main(sys.argv[1])
+  main(*sys.argv[1:])

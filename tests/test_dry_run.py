@@ -20,7 +20,7 @@ def test_a_dry_run_says_what_it_costs_and_touches_nothing(tmp_path):
   assert re.search(r"encoder/conv0 +float32\[4, 98, 128\] +40,960\n", said)
   assert re.search(r"upsampler/rgb +float32\[4, 16, 16, 3\] +384\n", said)
   assert re.search(r"score +float32\[4, 1, 1, 1\] +256\n", said)
-  assert "generator: 155,667 parameters" in said
+  assert "generator: 155,666 parameters" in said
   assert "discriminator: 2,816 parameters" in said
   assert "batch: speech float32[4, 16000]" in said
   assert "devices: 2 (cpu), 4 faces each" in said

@@ -86,7 +86,6 @@ def test_a_g_step_leaves_d_untouched_and_trains_encoder_and_classifier(config):
 @pytest.mark.parametrize("encoder", models.ENCODERS)
 def test_a_speaker_step_trains_encoder_and_classifier_alone(config, encoder):
   config.model.encoder, config.speaker_steps = encoder, 2
-  config.model.classifier_batch_norm = False  # or one step on four windows may be too far
   state, *_ = _setting(config)
   step = _step(train_step.speaker_step, config.to_json(sort_keys=True))
   batch = _batch(config, 4)
@@ -111,7 +110,6 @@ def test_a_speaker_step_trains_encoder_and_classifier_alone(config, encoder):
 def test_faces_may_leave_the_speech_encoder_alone(config):
   """It then learns from the softmax, whatever the weights of the other terms."""
   config.loss.faces_teach = False
-  config.model.classifier_batch_norm = False  # it leaves the biases before it no gradient
   after = []
   for config.loss.l1 in (1.0, 50.0):
     state, _, _, g_step = _setting(config)

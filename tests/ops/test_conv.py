@@ -37,14 +37,27 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "x", "kernel"), CASES)
 def test_both_forms_agree_with_their_gradients(name, x, kernel):
+  _agree(name, x, kernel)
+
+
+@pytest.mark.parametrize("length", [1, 2, 49, 98])
+@pytest.mark.parametrize(("size", "stride"), [(5, 1), (3, 2), (2, 3)])
+def test_both_forms_agree_at_any_stride(size, stride, length):
+  _agree("conv_same", _normal(2, length, 3), _normal(size, 3, 5), stride=stride)
+
+
+def _agree(name, x, kernel, **fixed):
   @functools.partial(jax.jit, static_argnums=0)
   def run(convolve, x, kernel):
     out, pull = jax.vjp(convolve, x, kernel)
     return out, *pull(jnp.cos(jnp.arange(out.size)).reshape(out.shape))
 
-  library = run(getattr(conv, f"_{name}"), x, kernel)
+  def of(form):
+    return run(functools.partial(getattr(conv, form), **fixed), x, kernel)
+
+  library = of(f"_{name}")
   for form in (f"_{name}_cpu", name):  # what a CPU computes, and what is called
-    for a, b in zip(run(getattr(conv, form), x, kernel), library, strict=True):
+    for a, b in zip(of(form), library, strict=True):
       assert a.shape == b.shape
       np.testing.assert_allclose(a, b, atol=1e-5 * max(1, np.abs(b).max()))
 
@@ -108,9 +121,10 @@ def _convolutions(config, platform):
 
 
 @pytest.mark.slow
-def test_a_step_lowered_for_an_accelerator_has_convolutions_and_for_a_cpu_none(config):
-  """Wherever it is traced: here on a CPU. The encoder is the paper's."""
-  config.model.encoder = "waveform"
+@pytest.mark.parametrize("encoder", models.ENCODERS)
+def test_a_step_lowered_for_an_accelerator_has_convolutions_and_for_a_cpu_none(config, encoder):
+  """Wherever it is traced: here on a CPU."""
+  config.model.encoder = encoder
   counts = {platform: _convolutions(config, platform) for platform in ("cpu", "cuda", "tpu")}
   assert counts["cpu"] == 0
   assert counts["cuda"] == counts["tpu"] >= 30

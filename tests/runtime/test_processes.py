@@ -14,24 +14,24 @@ import kills
 import numpy as np
 import pytest
 
+from wav2pix_jax import models
 from wav2pix_jax.common.files import exclusively
 from wav2pix_jax.runtime import distributed
 
-# What moves these biases is rounding alone: the batch norm or softmax right after them takes any
-# shift away.
-NOISE = re.compile(r"'(conv\d|dense0|dense1|weight)'\]\['bias'\]")
-TOLERANCES = {".stats": 1e-4, ".mu": 2e-4, ".nu": 5e-4, ".params": 2e-4, ".ema": 2e-4, "": 1e-5}
+# What moves these biases is rounding alone: the batch norm right after them takes any shift away.
+NOISE = re.compile(r"'(conv\d|dense0|dense1)'\]\['bias'\]")
+TOLERANCES = {".stats": 1e-5, ".mu": 2e-4, ".nu": 5e-4, ".params": 2e-4, ".ema": 2e-4, "": 1e-5}
 
 
 @pytest.fixture(scope="module")
 def after_one_step(tmp_path_factory):
-  """Devices -> what a step leaves: state by path (Adam's mu is the gradient), and metrics."""
+  """Encoder and devices -> what a step leaves: state (Adam's mu is the gradient) and metrics."""
   folder = tmp_path_factory.mktemp("steps")
 
   @functools.cache
-  def of(devices):
-    path = folder / f"{devices}.npz"
-    run = conftest.run([sys.executable, "tests/one_step.py", path], devices)
+  def of(encoder, devices):
+    path = folder / f"{encoder}_{devices}.npz"
+    run = conftest.run([sys.executable, "tests/one_step.py", encoder, path], devices)
     assert run.returncode == 0, run.stderr
     return dict(np.load(path))
 
@@ -39,29 +39,36 @@ def after_one_step(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("encoder", models.ENCODERS)
 @pytest.mark.parametrize(
   "devices", [2, *(pytest.param(devices, marks=pytest.mark.extra) for devices in (4, 8))]
 )
 def test_gradients_statistics_and_updates_equal_those_of_one_device(
-  after_one_step, devices, record_property
+  after_one_step, encoder, devices, record_property
 ):
   """Largest error of a tensor, relative to its largest value."""
-  one, several = after_one_step(1), after_one_step(devices)
+  one, several = after_one_step(encoder, 1), after_one_step(encoder, devices)
   assert one.keys() == several.keys()
   worst = {}
   for name, expected in one.items():
     if name.startswith((".generator", ".ema")) and _is_noise(name):
       continue
     kind = next(kind for kind in TOLERANCES if kind in name)
-    error = np.abs(several[name] - expected).max() / max(np.abs(expected).max(), 1e-30)
+    largest = max(np.abs(expected).max(), 1e-30)
+    if encoder == models.LOG_MEL and name.endswith("['mean']"):
+      # They are nearly 0, as every norm but one follows another: relative to the deviation, as far
+      # as it is in the running statistics after a step.
+      largest = 0.1 * np.sqrt((one[name.replace("'mean'", "'var'")].max() - 0.9) / 0.1)
+    error = np.abs(several[name] - expected).max() / largest
     worst[kind] = max(worst.get(kind, (0, "")), (float(error), name))
   assert worst.keys() == TOLERANCES.keys()
   for kind, (error, name) in worst.items():
+    limit = TOLERANCES[kind]
     line = (
-      f"{devices} devices, {kind[1:] or 'metrics':8}: {error:.0e} (limit {TOLERANCES[kind]:.0e})"
+      f"{encoder}, {devices} devices, {kind[1:] or 'metrics':8}: {error:.0e} (limit {limit:.0e})"
     )
     record_property("devices against one, worst relative errors", line)
-    assert error <= TOLERANCES[kind], name
+    assert error <= limit, name
 
 
 def _is_noise(name):

@@ -27,12 +27,13 @@ class Conv(nn.Module):
   kernel_shape: tuple[int, ...]  # the kernel's shape, as that function's docstring gives it
   use_bias: bool = False  # whether to add a bias per output channel, initially 0
   spectral_norm: bool = False  # whether to apply spectral norm
+  kernel_init: nn.initializers.Initializer = RELEASE_INIT
 
   @nn.compact
   def __call__(self, x: Array, train: bool) -> Array:
     """Returns the convolution of x; see the function in `ops` for shapes."""
     dtype = x.dtype
-    kernel = self.param("kernel", RELEASE_INIT, self.kernel_shape)
+    kernel = self.param("kernel", self.kernel_init, self.kernel_shape)
     x = self.convolve(x, kernel.astype(dtype))
     if self.spectral_norm:  # dividing the result is cheaper, and passes share the kernel
       x = (x / self._sigma(kernel, train)).astype(dtype)

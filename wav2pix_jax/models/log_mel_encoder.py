@@ -4,16 +4,19 @@ The paper's encoder learns its filters from the samples. A fixed filter bank lea
 of few recordings of each person it learns the voice rather than the recordings (docs/recipe.md).
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from wav2pix_jax.common import schema
+from wav2pix_jax import ops
 from wav2pix_jax.models import layers
 
 FRAME, STRIDE = 400, 160  # samples, 25 and 10 ms
+SPACING = 40  # Hz between frequencies of a frame, 1 / 25 ms
 BANDS = 64
 LOWEST, HIGHEST = 50, 7600  # Hz
 FLOOR = 1e-5  # power, below the noise of a quiet recording whose peak is 1
@@ -22,6 +25,7 @@ MIDDLE = 3  # frames of the last convolution in the middle of a window, 40 ms ea
 DROPOUT = 0.3
 LEAST_VARIANCE = 1e-4
 ATTENTION = 64  # width of the layer that weighs frames
+INIT = nn.initializers.lecun_normal()
 LAYERS = ((5, 1), (3, 2), (3, 2))  # kernel and stride
 
 
@@ -46,11 +50,13 @@ class LogMelEncoder(nn.Module):
     # fmt: off
     x = log_mel(speech.astype(jnp.float32))                 # [B, F, 64], 98 frames a second
     x = layers.BatchNorm(self.devices, name="norm")(x, train).astype(dtype)
-    for i, (kernel, stride) in enumerate(LAYERS):
-      x = nn.Conv(WIDTH, (kernel,), (stride,), use_bias=False, dtype=dtype, name=f"conv{i}")(x)
+    for i, (size, stride) in enumerate(LAYERS):
+      conv, shape = functools.partial(ops.conv_same, stride=stride), (size, x.shape[-1], WIDTH)
+      x = layers.Conv(conv, shape, kernel_init=INIT, name=f"conv{i}")(x, train)
       x = nn.relu(layers.BatchNorm(self.devices, name=f"norm{i}")(x, train))
     x = x.astype(jnp.float32)                               # [B, F / 4, 128]
-    weight = nn.Dense(1, name="weight")(nn.tanh(nn.Dense(ATTENTION, name="attend")(x)))
+    hidden = nn.tanh(nn.Dense(ATTENTION, name="attend")(x))
+    weight = nn.Dense(1, use_bias=False, name="weight")(hidden)
     weight = nn.softmax(weight, axis=1)                     # frames with a voice count more
     mean = (weight * x).sum(1, keepdims=True)
     variance = (weight * jnp.square(x - mean)).sum(1)
@@ -94,7 +100,7 @@ def filters() -> np.ndarray:
     return 2595 * np.log10(1 + np.asarray(hertz) / 700)
 
   edges = 700 * (10 ** (np.linspace(mel(LOWEST), mel(HIGHEST), BANDS + 2) / 2595) - 1)
-  hertz = np.fft.rfftfreq(FRAME, 1 / schema.SAMPLE_RATE)[:, None]
+  hertz = SPACING * np.arange(FRAME // 2 + 1)[:, None]
   rising = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
   falling = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
   return np.maximum(0, np.minimum(rising, falling))

@@ -8,6 +8,8 @@ is compiled for a platform, not when it is traced (`lax.platform_dependent`), so
 exported on one platform is right for all others. See `docs/performance.md`.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -23,6 +25,16 @@ def conv_15_stride_4(x: Array, kernel: Array) -> Array:
   From speech [B, T, C] and a kernel [15, C, D] to [B, (T - 2) // 4 + 1, D].
   """
   return lax.platform_dependent(x, kernel, cpu=_conv_15_stride_4_cpu, default=_conv_15_stride_4)
+
+
+def conv_same(x: Array, kernel: Array, stride: int) -> Array:
+  """1-D convolution, with zeros around x so that every step of the stride has an output.
+
+  From sequences [B, T, C] and a kernel [K, C, D] to [B, ceil(T / stride), D].
+  """
+  cpu = functools.partial(_conv_same_cpu, stride=stride)
+  default = functools.partial(_conv_same, stride=stride)
+  return lax.platform_dependent(x, kernel, cpu=cpu, default=default)
 
 
 def conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
@@ -70,6 +82,12 @@ def _conv_15_stride_4(x: Array, kernel: Array) -> Array:
   )
 
 
+def _conv_same(x: Array, kernel: Array, stride: int) -> Array:
+  return lax.conv_general_dilated(
+    x, kernel, (stride,), "SAME", dimension_numbers=("NWC", "WIO", "NWC")
+  )
+
+
 def _conv_4x4_stride_2(x: Array, kernel: Array) -> Array:
   return lax.conv_general_dilated(
     x, kernel, (2, 2), [(1, 1), (1, 1)], dimension_numbers=("NHWC", "HWIO", "NHWC")
@@ -96,6 +114,16 @@ def _conv_15_stride_4_cpu(x: Array, kernel: Array) -> Array:
   x = x.reshape(batch, out_length + 3, 4 * channels)
   patches = jnp.concatenate([x[:, i : i + out_length] for i in range(4)], -1)
   return matmul.product(patches.reshape(-1, 16 * channels), taps).reshape(batch, out_length, -1)
+
+
+def _conv_same_cpu(x: Array, kernel: Array, stride: int) -> Array:
+  (batch, length, channels), taps = x.shape, len(kernel)
+  ((before, after),) = lax.padtype_to_pads((length,), (taps,), (stride,), "SAME")
+  x = jnp.pad(x, ((0, 0), (before, after), (0, 0)))
+  ends = range(x.shape[1] - taps + 1, x.shape[1] + 1)
+  patches = jnp.concatenate([x[:, i:end:stride] for i, end in enumerate(ends)], -1)
+  out = matmul.product(patches.reshape(-1, taps * channels), kernel.reshape(taps * channels, -1))
+  return out.reshape(batch, -(-length // stride), -1)
 
 
 def _conv_4x4_stride_2_cpu(x: Array, kernel: Array) -> Array:

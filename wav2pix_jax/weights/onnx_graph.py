@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from jax import lax
 from ml_collections import ConfigDict
 from onnx import TensorProto, helper, numpy_helper
 
@@ -162,19 +163,12 @@ def _encode_spectra(
   frames = (length - log_mel_encoder.FRAME) // log_mel_encoder.STRIDE + 1
   for i, (size, stride) in enumerate(log_mel_encoder.LAYERS):
     kernel, bias = _folded(variables, "encoder", f"conv{i}", f"norm{i}")
-    after = -(-frames // stride)
-    padding = max((after - 1) * stride + size - frames, 0)
-    pads = [padding // 2, padding - padding // 2]
+    (pads,) = lax.padtype_to_pads((frames,), (size,), (stride,), "SAME")
     x = graph.add("Conv", x, kernel.transpose(2, 1, 0), bias, strides=[stride], pads=pads)
-    x, frames = graph.add("Relu", x), after
-
-  def weigh(name: str, x: str) -> str:
-    kernel, bias = (np.asarray(params[name][part]) for part in ("kernel", "bias"))
-    return graph.add("Conv", x, kernel.T[..., None], bias)
-
-  weight = weigh("weight", graph.add("Tanh", weigh("attend", x)))
-  weight = graph.add("Softmax", weight, axis=2)
-
+    x, frames = graph.add("Relu", x), -(-frames // stride)
+  attend, weigh = (np.asarray(params[name]["kernel"]).T[..., None] for name in ("attend", "weight"))
+  hidden = graph.add("Tanh", graph.add("Conv", x, attend, np.asarray(params["attend"]["bias"])))
+  weight = graph.add("Softmax", graph.add("Conv", hidden, weigh), axis=2)
   mean = graph.add("ReduceSum", graph.add("Mul", weight, x), time)
   apart = graph.add("Sub", x, mean)
   square = graph.add("Mul", weight, graph.add("Mul", apart, apart))
