@@ -35,6 +35,7 @@ def get_config() -> ConfigDict:
   runs.paper = _run("paper.py", *_demo_in(), config="paper")
   runs.release = _run("release.py", *_demo_in(), config="release")
   runs.waveform = _run("the paper's encoder", "model.encoder=waveform")
+  runs.no_noise = _run("dropout instead of noise", "model.noise=0", "model.dropout=0.3")
   runs.no_adversarial = _run("without D's scores", "loss.adversarial=0.0")
   runs.no_mismatched = _run("without mismatched faces", "loss.mismatched=0.0")
   runs.no_matching = _run("without matching speech and faces", "loss.matching=0.0")

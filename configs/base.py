@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 def get_config() -> ConfigDict:
   """Returns the config; it is locked, so that unknown fields are refused."""
   config = ConfigDict()
-  config.seed = 0  # ours; seeds initialisation, shuffling, windows and dropout
+  config.seed = 0  # ours; seeds initialisation, shuffling, windows and noise
   config.image_size = 128  # pixels, a power of two; paper: 128 (in figure 6 also 64)
   config.num_steps = 5_000  # ours, for 1,600 records: more steps were worse (docs/results.md)
   config.speaker_steps = 0  # ours; first steps, in which only the speaker's name is learned
@@ -62,7 +62,8 @@ def get_config() -> ConfigDict:
   model.generator_width = 64  # release; channels before the RGB layer, doubled towards 4x4
   model.generator_batch_norm = True  # ours: gives an untrained G contrast; release: none
   model.generator_spectral_norm = False  # ours; release: True
-  model.dropout = 0.3  # ours: leaves more of what is said; release: 0.5
+  model.noise = 128  # ours: varies the face, and hides nothing of what is said; paper: none
+  model.dropout = 0.0  # ours; paper and release: 0.5, in place of noise
   model.dropout_embedding = True  # ours: varies the face as a whole; release: False
   model.dropout_layers = 0  # ours; release: all but RGB, which varies single pixels too
   model.discriminator_width = 64  # release; channels after the first layer, doubled towards 4x4
@@ -81,8 +82,8 @@ def get_config() -> ConfigDict:
   loss.matching = 10.0  # ours: puts into the embedding what is said; weight of matching real faces
   loss.matching_faces = 8  # ours; faces of the speaker at other moments, to tell apart
   loss.feature_matching = 100.0  # release
-  loss.l1 = 10.0  # ours; release: 50
-  loss.energy_score = True  # ours: L1 alone gives one blurred face; needs dropout
+  loss.l1 = 20.0  # ours; release: 50
+  loss.energy_score = True  # ours: L1 alone gives one blurred face; needs noise
   loss.faces_teach = True  # paper; False: ours, the speech encoder learns only who speaks
   loss.softmax = 20.0  # release; paper: lambda, not given
 

@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
   """Returns `base` with smaller networks."""
   config = base.get_config()
   config.image_size = 64
-  config.num_steps = 4_000
+  config.num_steps = 4_500
   config.batch_size = 16
   config.model.encoder_widths = (16, 32, 64, 128, 256, 512)  # for model.encoder="waveform"
   config.model.generator_width = 32

@@ -30,8 +30,9 @@ def main(encoder: str, out: str) -> None:
   config.model.encoder_widths = (4, 4, 4, 8, 8, 8)
   config.model.generator_width = config.model.discriminator_width = 8
   config.model.classifier_batch_norm = True  # statistics of every part of the generator
-  config.model.dropout = log_mel_encoder.DROPOUT = 0.0  # each replica has its own masks
-  config.loss.energy_score = False  # without dropout two samples differ by rounding alone
+  # Each replica has its own noise and masks.
+  config.model.noise, config.model.dropout, log_mel_encoder.DROPOUT = 0, 0.0, 0.0
+  config.loss.energy_score = False  # without noise two samples differ by rounding alone
   rng, further = np.random.default_rng(0), config.loss.matching_faces
   faces = (BATCH, SIZE, SIZE, 3)
   batch = {

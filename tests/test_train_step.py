@@ -178,8 +178,8 @@ def test_d_minimises_what_it_says(config):
     assert losses[-1] < 0.99 * losses[0]
 
 
-def test_two_generator_passes_with_different_dropout(config, monkeypatch):
-  """Within a step the masks differ, and they differ from the next step's."""
+def test_two_generator_passes_with_different_noise(config, monkeypatch):
+  """Within a step the keys differ, and they differ from the next step's."""
   keys, generate = [], train_step._generate
   monkeypatch.setattr(
     train_step, "_generate", lambda *args: keys.append(args[2]) or generate(*args)
@@ -262,6 +262,7 @@ def test_every_recipe_steps_and_is_finite(config, name):
     norm = f"{field}_batch_norm"
     config.model[norm] = recipe.model[norm]
   config.model.generator_spectral_norm = recipe.model.generator_spectral_norm
+  config.model.noise = recipe.model.noise
   config.model.dropout_embedding = recipe.model.dropout_embedding
   config.model.dropout_layers = recipe.model.dropout_layers
   config.loss = recipe.loss
@@ -276,7 +277,7 @@ def test_every_recipe_steps_and_is_finite(config, name):
 def test_bfloat16_is_what_convolutions_compute_in_and_nothing_else(config, monkeypatch):
   """Parameters, statistics, optimizers, losses and metrics stay float32, and near float32's."""
   monkeypatch.setattr(conv.lax, "platform_dependent", lambda *args, cpu, default: default(*args))
-  config.model.dropout, config.loss.energy_score = 0.0, False
+  config.model.noise, config.model.dropout, config.loss.energy_score = 0, 0.0, False
   batch, after = _batch(config, 16), {}
   for config.precision in ("float32", "bfloat16"):
     state, step, *_ = _setting(config)

@@ -68,7 +68,7 @@ def generator_loss(
     real_features: The same of the real faces, held constant.
     faces: Generated faces [B, S, S, 3] in [-1, 1].
     real_faces: The real faces that go with the same speech.
-    other_faces: Faces generated from the same speech with other dropout masks, held constant.
+    other_faces: Faces generated from the same speech with other noise, held constant.
     logits: The auxiliary classifier's logits, [B, identities].
     identities: Labels int32 [B].
     weights: `config.loss`.

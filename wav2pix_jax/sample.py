@@ -15,7 +15,7 @@ GRID_COLUMNS = 10  # seconds side by side
 def sample(
   workdir: Path, speech: Path, num_draws: int, seed: int, out: Path, pool: bool = False
 ) -> None:
-  """Samples faces for each second of each recording, with dropout on.
+  """Samples faces for each second of each recording, with noise or dropout on.
 
   Writes `<recording>_<window>_<draw>.png` for every face, and `<recording>_grid.png` with all faces
   of a recording. Where recordings differ only in their extensions, names include it. A face depends
@@ -25,7 +25,7 @@ def sample(
     workdir: The directory of a run with a checkpoint; the best one is used.
     speech: A recording, or a folder of recordings (subfolders are not searched).
     num_draws: Faces per window, at least 1.
-    seed: Seed of the dropout masks.
+    seed: Seed of the noise.
     out: The directory for the pictures.
     pool: Whether to sample one face for each recording, as window 0, from the mean of its windows'
       embeddings.

@@ -23,7 +23,7 @@ FAMILIAR = 0.9  # the least probability of a voice that is known
 class Sampler:
   """A generator with its weights, which samples faces from speech and names the speaker.
 
-  Dropout stays on: it takes the place of a noise input, so samples of one window differ. A face
+  Noise, and dropout where the network has it, stay on, so samples of one window differ. A face
   depends on its window and its key only, whatever else is sampled with it (float within 1e-5,
   uint8 within 1). Computation is in float32, whatever the precision of training.
 
@@ -61,7 +61,7 @@ class Sampler:
         shorter than one window is padded with zeros.
       sample_rate: Samples per second of the recording.
       num_draws: Faces per window.
-      seed: Seed of the dropout masks, from 0 to 2**32 - 1.
+      seed: Seed of the noise, from 0 to 2**32 - 1.
       name: Name of the recording, which is part of the seed: `--mode=sample` gives the file's name.
       pool: Whether to average the embeddings of all windows, for one face of the whole recording:
         the result is [1, num_draws, S, S, 3], with the keys of the first window.
@@ -218,7 +218,7 @@ def sample_one(
   """Samples one face; a pure function for `jit`, `vmap` and export.
 
   From the generator's variables, a window of speech at 16 kHz as recorded, int16 or float32 [T],
-  and the key of the dropout masks. Batch norm uses the running statistics; dropout is on.
+  and the key of the noise. Batch norm uses the running statistics; dropout is on.
 
   Returns:
     The face, uint8 [S, S, 3], and the auxiliary classifier's logits, float32 [speakers].

@@ -64,11 +64,13 @@ def check(config: ConfigDict) -> None:
   if not 0 <= config.ema_decay < 1:
     raise UserError(f"ema_decay is {config.ema_decay}; it must be from 0 (none) to below 1.")
   model = config.model
-  samples_differ = model.dropout and (model.dropout_embedding or model.dropout_layers)
+  samples_differ = (
+    model.noise or model.dropout and (model.dropout_embedding or model.dropout_layers)
+  )
   if config.loss.energy_score and not samples_differ:
     raise UserError(
-      "loss.energy_score compares two samples, which are equal without dropout; set it to False, "
-      "or model.dropout above 0 with model.dropout_embedding or model.dropout_layers."
+      "loss.energy_score compares two samples, which are equal without noise; set it to False, or "
+      "model.noise above 0."
     )
 
 

@@ -139,7 +139,7 @@ def generator_step(
   config: Any,
   axis_name: str | None = None,
 ) -> tuple[GanState, Metrics]:
-  """The generator's half, with new dropout masks; of D only the power iterations' vectors change.
+  """The generator's half, with new noise; of D only the power iterations' vectors change.
 
   The energy score compares its faces with `other_faces` [B, S, S, 3] of the same generator and
   speech, generated with another key.

@@ -23,7 +23,7 @@ def video(
     workdir: The directory of a run with a checkpoint; the best one is used.
     speech: A recording, or a folder of recordings (subfolders are not searched).
     num_draws: Faces side by side, at least 1.
-    seed: Seed of the dropout masks.
+    seed: Seed of the noise.
     fps: Frames per second.
     blend: Seconds; changes of the predicted speaker that are briefer are not shown.
     out: The directory for the movies.

@@ -150,10 +150,14 @@ def test_only_by_projection_does_the_score_say_whether_face_and_speech_match(pro
   assert (abs(moved[0] - moved[1]) > 0.01 * abs(moved).max()) == projection
 
 
-def test_dropout_on_the_embedding_varies_the_face():
-  """With no other dropout, two draws differ as much as draws from two embeddings of its kind."""
+@pytest.mark.parametrize(
+  "field", [{"noise": 128, "dropout": 0.0}, {"noise": 0, "dropout": 0.3}], ids=str
+)
+def test_noise_or_dropout_on_the_embedding_varies_the_face(field):
+  """Two draws differ as much as draws from two embeddings of their kind."""
   config = base.get_config()
   config.image_size = 16
+  config.model.update(field)
   upsampler = models.build(config, 2).generator.upsampler
   embedding = _normal(2, config.model.embedding)
   init = jax.jit(upsampler.init, static_argnums=(2, 3))

@@ -77,8 +77,8 @@ def _is_noise(name):
 
 def _command(workdir, released, data_dir, **more):
   fields = {"num_steps": 20, "log_every": 1, "eval_every": 10, "save_every": 10, **more}
-  fields["model.dropout"] = 0.0  # each replica has its own masks
-  fields["loss.energy_score"] = False  # without dropout two samples differ by rounding alone
+  fields |= {"model.noise": 0, "model.dropout": 0.0}  # each replica has its own
+  fields["loss.energy_score"] = False  # without noise two samples differ by rounding alone
   # Rounding grows where a ReLU lets through in one run and not in the other; less in small steps.
   fields |= {"optimizer.lr_g": 3e-5, "optimizer.lr_d": 4e-5}
   return conftest.training_command(workdir, released.folder, data_dir, **fields)

@@ -1,5 +1,7 @@
 """The ONNX graph computes what the generator does, in onnxruntime."""
 
+import math
+
 import conftest
 import flax.linen as nn
 import jax
@@ -45,11 +47,14 @@ def network(request):
 
 
 def _dropping_out(noise):
-  """Replaces dropout by the one of the graph."""
+  """Replaces dropout and noise by those of the graph."""
   rest = noise
 
   def intercept(call, args, kwargs, context):
     nonlocal rest
+    if context.method_name == "uniform_noise":
+      share, rest = np.split(rest, [context.module.noise], 1)
+      return math.sqrt(3) * (2 * share - 1)
     if not isinstance(context.module, nn.Dropout):
       return call(*args, **kwargs)
     (x, *deterministic), rate = args, context.module.rate

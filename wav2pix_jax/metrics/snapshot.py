@@ -117,7 +117,7 @@ def _warnings(results: dict[str, Result]) -> list[str]:
   if diversity and diversity.value < 0.1:
     found.append(
       f"the faces have collapsed: those of a speaker differ {diversity.value:.2f} times as much as "
-      "real ones. Try loss.energy_score with dropout on the embedding (model.dropout_embedding)."
+      "real ones. Try loss.energy_score with noise beside the embedding (model.noise)."
     )
   accuracy = results["identity_accuracy"]
   if accuracy.value < accuracy.baseline + 0.25 * (accuracy.real - accuracy.baseline):

@@ -43,7 +43,7 @@ def check(config: Any) -> None:
   for name, value in config.model.items():
     if isinstance(value, tuple | list) and (not value or min(value) < 1):
       raise UserError(f"model.{name} is {value}; it must have numbers of at least 1.")
-    least = 0 if name in ("dropout_layers", "batch_norm_devices") else 1
+    least = 0 if name in ("noise", "dropout_layers", "batch_norm_devices") else 1
     if type(value) is int and value < least:
       raise UserError(f"model.{name} is {value}; it must be at least {least}.")
   if not 0 <= config.model.dropout < 1:
@@ -92,6 +92,7 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         widths=level_widths(model.generator_width, config.image_size)[::-1],
         batch_norm=model.generator_batch_norm,
         spectral_norm=model.generator_spectral_norm,
+        noise=model.noise,
         dropout=model.dropout,
         dropout_embedding=model.dropout_embedding,
         dropout_layers=model.dropout_layers,

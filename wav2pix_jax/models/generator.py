@@ -1,5 +1,7 @@
 """The generator with the speech encoder and the auxiliary classifier, which train together."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -34,16 +36,18 @@ class AuxiliaryClassifier(nn.Module):
 
 
 class Upsampler(nn.Module):
-  """Transposed convolutions from an embedding to a face; dropout replaces a noise input.
+  """Transposed convolutions from an embedding to a face, which noise or dropout varies.
 
-  Dropout on the embedding varies the face as a whole; in later layers it varies smaller patches.
-  Maps have the embedding's dtype.
+  Noise beside the embedding leaves the embedding as it is. In the paper dropout takes its place: on
+  the embedding it varies the face as a whole, and in later layers smaller patches. Maps have the
+  embedding's dtype.
   """
 
   # Channels at 4x4, 8x8, ... up to half the image size.
   widths: tuple[int, ...]
   batch_norm: bool  # whether batch norm follows each of these layers
   spectral_norm: bool  # whether all kernels have spectral norm (release)
+  noise: int  # how many numbers of uniform noise, of variance 1, stand beside the embedding
   dropout: float  # rate of all dropout
   dropout_embedding: bool  # whether there is dropout on the embedding
   dropout_layers: int  # number of layers, from the first, with dropout before the ReLU
@@ -51,7 +55,10 @@ class Upsampler(nn.Module):
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
-    """Returns faces float32 [B, S, S, 3] in [-1, 1] for embeddings [B, E]."""
+    """Returns faces float32 [B, S, S, 3] in [-1, 1] for embeddings [B, E].
+
+    Unless deterministic, it takes keys named "dropout"; otherwise the noise is 0.
+    """
 
     def up(convolve, x, width, name):
       shape = (4, 4, width, x.shape[-1])
@@ -61,6 +68,8 @@ class Upsampler(nn.Module):
     x = embedding                                           # [B, E]
     if self.dropout_embedding:
       x = nn.Dropout(self.dropout)(x, deterministic)
+    if self.noise:
+      x = jnp.concatenate([x, self.uniform_noise(x, deterministic)], -1)
     for i, width in enumerate(self.widths):
       convolve = ops.conv_transpose_4x4_stride_2 if i else ops.conv_transpose_4x4_from_point
       x = up(convolve, x, width, f"up{i}")                  # [B, 4 * 2**i, 4 * 2**i, width]
@@ -72,6 +81,14 @@ class Upsampler(nn.Module):
     x = up(ops.conv_transpose_4x4_stride_2, x, 3, "rgb")
     return nn.tanh(x.astype(jnp.float32))                   # [B, S, S, 3]
     # fmt: on
+
+  def uniform_noise(self, x: jax.Array, deterministic: bool) -> jax.Array:
+    """Returns noise [B, noise] for embeddings [B, E], of their dtype."""
+    shape = (len(x), self.noise)
+    if deterministic:
+      return jnp.zeros(shape, x.dtype)
+    uniform = jax.random.uniform(self.make_rng("dropout"), shape, minval=-1, maxval=1)
+    return (math.sqrt(3) * uniform).astype(x.dtype)
 
 
 class Generator(nn.Module):
@@ -92,7 +109,8 @@ class Generator(nn.Module):
       speech: Conditioned speech, float32 [B, T]. T is always the same for one set of weights, and
         `output_length` of it is at least 1.
       train: Whether to normalise by the batch and update the running statistics.
-      deterministic: Whether to disable dropout. Sampling keeps it: samples differ by it.
+      deterministic: Whether to disable noise and dropout. In sampling both are on: samples differ
+        by them.
       detached: Whether faces and embeddings are constants to the speech encoder.
     """
     embedding, logits = self.listen(speech, train)

@@ -22,7 +22,7 @@ from wav2pix_jax.models.log_mel_encoder import LogMelEncoder
 from wav2pix_jax.models.speech_encoder import LEAKY_SLOPE, SpeechEncoder
 
 OPSET, IR_VERSION = 18, 9  # what onnxruntime reads since 1.16
-BATCH = "B"
+BATCH, NOISE = "B", "noise"
 
 Variables = dict[str, Any]
 
@@ -33,7 +33,7 @@ def onnx_bytes(
   """Returns an ONNX file of a generator with its weights, for any batch size B.
 
   Inputs are `speech` float32 [B, T], windows of 16 kHz mono at any level, which the graph
-  conditions; and `noise` float32 [B, N], uniform in [0, 1), from which dropout draws. With the same
+  conditions; and `noise` float32 [B, N], uniform in [0, 1), from which faces vary. With the same
   row a face keeps its look, as all frames of a talking face should. N is `noise_size`.
 
   Outputs are `faces` uint8 [B, S, S, 3], `embedding` float32 [B, E], and `logits` float32
@@ -49,7 +49,7 @@ def onnx_bytes(
   for name, value in outputs.items():
     graph.nodes.append(helper.make_node("Identity", [value], [name]))
   size, embedding_size = config.image_size, config.model.embedding
-  inputs = {"speech": [config.dataset.window_samples], "noise": [noise_size(generator)]}
+  inputs = {"speech": [config.dataset.window_samples], NOISE: [noise_size(generator)]}
   shapes = {"faces": [size, size, 3], "embedding": [embedding_size], "logits": [len(speakers)]}
   model = helper.make_model(
     helper.make_graph(
@@ -69,16 +69,18 @@ def onnx_bytes(
 
 
 def noise_size(generator: Generator) -> int:
-  """Returns how many uniform numbers the dropout of one face takes; at least 1, as an input."""
-  return max(sum(int(np.prod(shape)) for shape in _dropped_out(generator).values()), 1)
+  """Returns how many uniform numbers one face takes; at least 1, as an input."""
+  return max(sum(int(np.prod(shape)) for shape in _varied(generator).values()), 1)
 
 
-def _dropped_out(generator: Generator) -> dict[str, tuple[int, ...]]:
-  """Returns what is dropped out, and its shape without the batch, in order."""
+def _varied(generator: Generator) -> dict[str, tuple[int, ...]]:
+  """Returns what is dropped out or noise, and its shape without the batch, in order."""
   up = generator.upsampler
   shapes: dict[str, tuple[int, ...]] = {}
   if up.dropout and up.dropout_embedding:
     shapes["embedding"] = (generator.encoder.embedding,)
+  if up.noise:
+    shapes[NOISE] = (up.noise,)
   for i, width in enumerate(up.widths[: up.dropout_layers if up.dropout else 0]):
     shapes[f"up{i}"] = (width, 4 * 2**i, 4 * 2**i)
   return shapes
@@ -214,8 +216,19 @@ def _classify(graph: _Graph, generator: Generator, variables: Variables, embeddi
 def _draw(graph: _Graph, generator: Generator, variables: Variables, embedding: str) -> str:
   """Adds the upsampler, up to uint8 pictures."""
   up = generator.upsampler
-  drop = _dropout(graph, generator)
-  x = graph.add("Unsqueeze", drop("embedding", embedding), np.array([2, 3]))
+  share = _shares(graph, generator)
+
+  def drop(name: str, x: str) -> str:
+    if name not in share:
+      return x
+    kept = graph.add("GreaterOrEqual", share[name], up.dropout)
+    return graph.add("Where", kept, graph.add("Div", x, 1 - up.dropout), 0.0)
+
+  x = drop("embedding", embedding)
+  if up.noise:
+    centred = graph.add("Mul", graph.add("Sub", share[NOISE], 0.5), np.sqrt(12.0))
+    x = graph.add("Concat", x, centred, axis=1)
+  x = graph.add("Unsqueeze", x, np.array([2, 3]))
   for i in range(len(up.widths)):
     norm = f"norm{i}" if up.batch_norm else None
     kernel, bias = _folded(variables, "upsampler", f"up{i}", norm)
@@ -232,23 +245,15 @@ def _up(graph: _Graph, x: str, kernel: np.ndarray, bias: np.ndarray, first: bool
   return graph.add("ConvTranspose", x, kernel.transpose(3, 2, 0, 1), bias, **shape)
 
 
-def _dropout(graph: _Graph, generator: Generator) -> Callable[[str, str], str]:
-  """Returns what drops out, by name, with its share of the noise."""
-  shapes, rate = _dropped_out(generator), generator.upsampler.dropout
+def _shares(graph: _Graph, generator: Generator) -> dict[str, str]:
+  """Adds the division of the input `noise` among what varies, and returns each share by name."""
   share, begin = {}, 0
-  for name, shape in shapes.items():
+  for name, shape in _varied(generator).items():
     end = begin + int(np.prod(shape))
-    part = graph.add("Slice", "noise", np.array([begin]), np.array([end]), np.array([1]))
+    part = graph.add("Slice", NOISE, np.array([begin]), np.array([end]), np.array([1]))
     share[name] = graph.add("Reshape", part, np.array([-1, *shape]))
     begin = end
-
-  def drop(name: str, x: str) -> str:
-    if name not in share:
-      return x
-    kept = graph.add("GreaterOrEqual", share[name], rate)
-    return graph.add("Where", kept, graph.add("Div", x, 1 - rate), 0.0)
-
-  return drop
+  return share
 
 
 def _dense(graph: _Graph, x: str, params: Variables) -> str:

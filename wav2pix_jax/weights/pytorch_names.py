@@ -337,6 +337,7 @@ def _generator(state_dict: StateDict, dropout: float = 0.5) -> Generator:
       ),
       batch_norm=False,
       spectral_norm=True,
+      noise=0,
       dropout=dropout,
       dropout_embedding=False,
       dropout_layers=layers - 1,
