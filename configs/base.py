@@ -82,7 +82,7 @@ def get_config() -> ConfigDict:
   loss.matching = 10.0  # ours: puts into the embedding what is said; weight of matching real faces
   loss.matching_faces = 8  # ours; faces of the speaker at other moments, to tell apart
   loss.feature_matching = 100.0  # release
-  loss.l1 = 20.0  # ours; release: 50
+  loss.l1 = 10.0  # ours; release: 50
   loss.energy_score = True  # ours: L1 alone gives one blurred face; needs noise
   loss.faces_teach = True  # paper; False: ours, the speech encoder learns only who speaks
   loss.softmax = 20.0  # release; paper: lambda, not given
