@@ -30,7 +30,7 @@ def forward(config: Any, identities: int) -> Forward:
   model, size = config.model, config.image_size
   speech, encoder = (_log_mel if model.encoder == LOG_MEL else _waveform)(config)
   classifier = _dense(model.embedding, model.classifier_hidden, identities)
-  ups = (model.embedding, *level_widths(model.generator_width, size)[::-1], 3)
+  ups = (model.embedding + model.noise, *level_widths(model.generator_width, size)[::-1], 3)
   # The kernel makes a stamp of 4x4 for each pixel of the smaller map.
   maps = (1, *(4 * 2**i for i in range(len(ups) - 2)))
   up = [16 * a * b * s * s for (a, b), s in zip(itertools.pairwise(ups), maps, strict=True)]

@@ -173,6 +173,22 @@ def test_noise_or_dropout_on_the_embedding_varies_the_face(field):
   assert np.abs(np.subtract(*draw(False))).mean() > 0.5 * between_people
 
 
+def test_noise_has_the_variance_of_a_normalised_embedding():
+  upsampler = models.build(base.get_config(), 2).generator.upsampler
+
+  def noise(deterministic):
+    keys = {"dropout": jax.random.key(0)}
+    embedding = jnp.zeros((1_000, 3))
+    return upsampler.apply({}, embedding, deterministic, rngs=keys, method="uniform_noise")
+
+  varied = noise(False)
+  assert varied.shape == (1_000, upsampler.noise)
+  assert abs(varied.mean()) < 0.01
+  assert abs(varied.var() - 1) < 0.01
+  assert 1.7 < abs(varied).max() <= 3**0.5 + 1e-6
+  assert not noise(True).any()
+
+
 @pytest.mark.parametrize("kind", models.ENCODERS)
 def test_a_normalised_embedding_has_root_mean_square_one(kind):
   config = base.get_config()
