@@ -5,8 +5,8 @@ python main.py --config=configs/base.py
 Time: 4 min 35 s for 6,000 steps on one H200, with compilation (JAX 0.11.2, 2026-11-27, with
 --config.dataset.on_device=True). Result of the best checkpoint, of step 5,000, one seed, `test`
 speech: identity accuracy 95.2% (92.6 to 97.2; baseline 10%), verified 93.5%, landmarks found 100%,
-correlation of mouths 0.65 (0.57 to 0.72). That run had the paper's speech encoder. `demo` and
-`youtubers` are the same recipe, smaller and on the published faces.
+correlation of mouths 0.65 (0.57 to 0.72). That run had the paper's speech encoder, and dropout in
+place of noise. `demo` is the same recipe, smaller; `youtubers` is for the published faces.
 
 Sources are the paper (ICASSP 2019), the release (the published PyTorch code), or ours (see
 docs/recipe.md). The other configs change values, and nothing else.

@@ -22,8 +22,6 @@ def get_config() -> ConfigDict:
   config.model.generator_batch_norm = False
   config.model.generator_spectral_norm = True
   config.model.normalise_embedding = False
-  config.model.noise = 0
-  config.model.dropout = 0.5  # release; it takes the place of noise
   config.model.dropout_embedding = False
   config.model.dropout_layers = 5  # every layer but RGB
   config.model.discriminator_projection = False

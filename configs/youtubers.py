@@ -22,6 +22,8 @@ def get_config() -> ConfigDict:
   config.dataset.name = "clean"  # ours: splits without shared sound; published: `released`
   config.dataset.distort = True  # ours: or the network memorises the few recordings
   config.dataset.window_offset = "uniform"  # paper and release; instants are not exact here
+  config.model.noise = 0
+  config.model.dropout = 0.5  # release; it takes the place of noise
   config.loss.matching = 0.0  # with windows anywhere, a face's own moment is not in the speech
   config.loss.mismatched_moment = 0.0
   return config
