@@ -72,7 +72,7 @@ def base_run(trained):
 def paper_encoder_run(released, data_dir, tmp_path_factory):
   """The same of a run whose encoder is the paper's, so that the release has names for it."""
   workdir = tmp_path_factory.mktemp("paper_encoder")
-  fields = {"model.encoder": "waveform"}
+  fields = {"model.encoder": "waveform", "loss.matching": 1.0}
   conftest.main(*conftest.training_flags(workdir, released.folder, data_dir, **fields))
   return workdir
 
@@ -213,9 +213,11 @@ def test_an_imported_workdir_samples_and_trains_on(small_config, tmp_path, capsy
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_an_export_is_imported_with_its_config_and_names(paper_encoder_run, tmp_path):
-  """Also of networks that differ from the release's; what is drawn with stays."""
+  """Also of networks that differ from the release's; what is drawn with stays.
+
+  The face encoder, which no export has, is new.
+  """
   export(paper_encoder_run, tmp_path / "out")
   files = [tmp_path / "out" / f"{name}.safetensors" for name in ("generator", "discriminator")]
   import_weights(*files, tmp_path / "again", release_config.get_config())
@@ -232,6 +234,13 @@ def test_an_export_is_imported_with_its_config_and_names(paper_encoder_run, tmp_
     before.state.discriminator.variables,
     after.state.discriminator.variables,
   )
+  assert after.state.face_encoder
+
+
+def test_a_generator_with_noise_has_no_names(small_config):
+  assert pytorch_names.has_names(models.build(small_config, 2).generator)
+  small_config.model.noise = 4
+  assert not pytorch_names.has_names(models.build(small_config, 2).generator)
 
 
 FRESH = """
@@ -301,7 +310,6 @@ def test_weights_that_are_damaged_or_of_another_network(base_run, tmp_path):
     checkpoint.load(tmp_path)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_the_text_beside_exported_tensors(paper_encoder_run, tmp_path):
   export(paper_encoder_run, tmp_path)

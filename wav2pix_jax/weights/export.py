@@ -33,7 +33,8 @@ def export(workdir: Path, out: Path) -> None:
     `--mode=import` reads. Weights that come without their run have no discriminator.
   - `weights/`, small weights to give away, which all modes that read a workdir take as `--workdir`.
 
-  Networks with another speech encoder than the paper's have no names in the release.
+  Generators with another speech encoder than the paper's, or with noise, have no names in the
+  release.
 
   Raises:
     UserError: There is no such run, or the directory cannot be written.
@@ -47,7 +48,11 @@ def export(workdir: Path, out: Path) -> None:
   if pytorch_names.has_names(run.networks.generator):
     _export_for_pytorch(run, out)
   else:
-    print(f"model.encoder is {run.config.model.encoder!r}, so there are no weights for PyTorch.")
+    model = run.config.model
+    print(
+      "The release has no such generator, so there are no weights for PyTorch (model.encoder is "
+      f"{model.encoder!r}, model.noise {model.noise})."
+    )
   print(f"Exported step {run.step} of {workdir} to {out}; sample with\n{USAGE.format(out=out)}")
 
 

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 
 from wav2pix_jax import models
 from wav2pix_jax.common.errors import UserError
 from wav2pix_jax.common.files import exclusively, from_json
 from wav2pix_jax.runtime import checkpoint, distributed, history, run_config
-from wav2pix_jax.train_state import state_from_variables
+from wav2pix_jax.train_state import create_state, state_from_variables
 from wav2pix_jax.weights import pytorch_names, tensor_files
 
 
 def import_weights(generator: Path, discriminator: Path, workdir: Path, config: ConfigDict) -> None:
-  """Writes a checkpoint at step 0 with new optimizers, to sample from and to train further.
+  """Writes a checkpoint at step 0, to sample from and to train further.
+
+  Optimizers are new, and so is the face encoder where the config has one.
 
   The files are the PyTorch release's, or of an export, into a workdir without a run. The config is
   the release's, for everything that the tensors do not show. Speakers are called "0", "1", ..., as
@@ -33,11 +36,13 @@ def import_weights(generator: Path, discriminator: Path, workdir: Path, config: 
     speakers = [str(label) for label in range(pytorch_names.identity_count(tensors))]
   networks = models.build(config, len(speakers))
   window, embedding = config.dataset.window_samples, config.model.embedding
+  face_encoder = create_state(config, networks, jax.random.key(config.seed)).face_encoder
   state = state_from_variables(
     config,
     networks,
     pytorch_names.read_generator(tensors, networks.generator, window),
     pytorch_names.read_discriminator(d_tensors, networks.discriminator, embedding),
+    face_encoder and face_encoder.variables,
   )
   with exclusively(workdir, wait=False):
     if run_config.saved_steps(workdir):

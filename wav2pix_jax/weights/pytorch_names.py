@@ -155,8 +155,8 @@ def read_discriminator(
 
 
 def has_names(generator: Generator) -> bool:
-  """Whether the release has names for a generator's layers: its encoder is the paper's."""
-  return isinstance(generator.encoder, SpeechEncoder)
+  """Whether the release has a generator's layers: the paper's encoder, and no input of noise."""
+  return isinstance(generator.encoder, SpeechEncoder) and not generator.upsampler.noise
 
 
 def generator_dict(generator: Generator, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
