@@ -42,7 +42,7 @@ def import_weights(generator: Path, discriminator: Path, workdir: Path, config: 
     networks,
     pytorch_names.read_generator(tensors, networks.generator, window),
     pytorch_names.read_discriminator(d_tensors, networks.discriminator, embedding),
-    face_encoder and face_encoder.variables,
+    face_encoder.variables if face_encoder else None,
   )
   with exclusively(workdir, wait=False):
     if run_config.saved_steps(workdir):
