@@ -83,7 +83,7 @@ def get_config() -> ConfigDict:
   loss.matching_faces = 8  # ours; faces of the speaker at other moments, to tell apart
   loss.feature_matching = 100.0  # release
   loss.l1 = 10.0  # ours; release: 50
-  loss.energy_score = True  # ours: L1 alone gives one blurred face; needs noise
+  loss.energy_score = True  # ours: L1 alone gives one blurred face; needs noise or dropout
   loss.faces_teach = True  # paper; False: ours, the speech encoder learns only who speaks
   loss.softmax = 20.0  # release; paper: lambda, not given
 

@@ -69,8 +69,8 @@ def check(config: ConfigDict) -> None:
   )
   if config.loss.energy_score and not samples_differ:
     raise UserError(
-      "loss.energy_score compares two samples, which are equal without noise; set it to False, or "
-      "model.noise above 0."
+      "loss.energy_score compares two samples, which are equal without noise or dropout; "
+      "set it to False, or model.noise above 0."
     )
 
 

@@ -237,6 +237,19 @@ def test_an_export_is_imported_with_its_config_and_names(paper_encoder_run, tmp_
   assert after.state.face_encoder
 
 
+@pytest.mark.parametrize("field", ["noise", "encoder"])
+def test_an_export_of_an_earlier_version_is_imported(small_config, tmp_path, field):
+  """Its config lacks the fields that came later, and was as their values say."""
+  config = json.loads(small_config.to_json())
+  del config["model"][field]
+  text = {"wav2pix_jax": json.dumps({"config": config, "identity_names": ["ada", "bo"]})}
+  paths = [tmp_path / f"{name}.safetensors" for name in "gd"]
+  for path, tensors in zip(paths, _small_release(small_config, 2), strict=True):
+    path.write_bytes(tensor_files.safetensors_bytes(tensors, text))
+  import_weights(*paths, tmp_path / "run", release_config.get_config())
+  assert checkpoint.load(tmp_path / "run").config.model[field] == small_config.model[field]
+
+
 def test_a_generator_with_noise_has_no_names(small_config):
   assert pytorch_names.has_names(models.build(small_config, 2).generator)
   small_config.model.noise = 4

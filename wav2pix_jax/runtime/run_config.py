@@ -161,10 +161,19 @@ def _read(workdir: Path) -> dict[str, Any]:
       "read; train it anew, or install version 0.1."
     )
   about = {name: saved.pop(name) for name in (WRITTEN_BY, SPEAKERS, RECORDS)}
+  saved = completed(saved, f"{path} is from version {about[WRITTEN_BY]}")
+  return {"config": as_dict(ConfigDict(saved)), **about}
+
+
+def completed(saved: dict[str, Any], origin: str) -> dict[str, Any]:
+  """Returns a saved config with the fields that its version did not have, see `ADDED`.
+
+  Prints them once, after `origin`, which says where the config is from.
+  """
   known = flatten_dict(saved, sep=".")
   missing = {name: value for name, value in ADDED.items() if name not in known}
-  if missing:
-    saved = unflatten_dict({**known, **missing}, sep=".")
-    values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
-    _print_once(f"{path} is from version {about[WRITTEN_BY]}; assuming {values}, as it was then.")
-  return {"config": as_dict(ConfigDict(saved)), **about}
+  if not missing:
+    return saved
+  values = ", ".join(f"{name}={value!r}" for name, value in missing.items())
+  _print_once(f"{origin}; assuming {values}, as it was then.")
+  return unflatten_dict({**known, **missing}, sep=".")

@@ -61,7 +61,8 @@ def _exported(path: Path, text: str) -> tuple[ConfigDict, list[str]]:
   """Returns the config and the speakers that exported tensors carry."""
   try:
     saved = from_json(text)
-    config = ConfigDict(saved["config"]).lock()
+    fields = ConfigDict(saved["config"]).to_dict()
+    config = ConfigDict(run_config.completed(fields, f"{path} is from an earlier version")).lock()
     models.check(config)
     return config, list(saved[run_config.SPEAKERS])
   except (ValueError, KeyError, AttributeError, TypeError) as error:

@@ -33,7 +33,7 @@ def onnx_bytes(
   """Returns an ONNX file of a generator with its weights, for any batch size B.
 
   Inputs are `speech` float32 [B, T], windows of 16 kHz mono at any level, which the graph
-  conditions; and `noise` float32 [B, N], uniform in [0, 1), from which faces vary. With the same
+  conditions; and `noise` float32 [B, N], uniform in [0, 1), by which faces vary. With the same
   row a face keeps its look, as all frames of a talking face should. N is `noise_size`.
 
   Outputs are `faces` uint8 [B, S, S, 3], `embedding` float32 [B, E], and `logits` float32
