@@ -2,7 +2,7 @@
 
 python main.py --config=configs/demo.py
 
-Time: 10 to 12 minutes on two cores of an AMD EPYC (JAX 0.10.2, 2026-12-01), after the dataset was
+Time: 9 to 12 minutes on two cores of an AMD EPYC (JAX 0.10.2, 2026-12-01), after the dataset was
 made. Result, one seed, `test` speech: identity accuracy 98.2% (96.5 to 99.4; baseline 10%),
 verified 91.8%, landmarks found 100%, correlation of mouths 0.77 (0.71 to 0.82).
 """
