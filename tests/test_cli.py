@@ -34,7 +34,7 @@ MISTAKES = [
   ([BASE, "--config.save_every=0"], "save_every is 0"),
   ([BASE, "--config.ema_decay=1.0"], "ema_decay is 1.0"),
   ([BASE, "--config.metric_writers=('paper',)"], "choose from tensorboard, wandb"),
-  ([BASE, "--config.model.noise=0"], "loss.energy_score compares two samples"),
+  ([BASE, "--config.model.dropout=0"], "loss.energy_score compares two samples"),
   ([BASE, "--config.model.noise=-1"], "model.noise is -1; it must be at least 0"),
   ([BASE, "--config.loss.l3=1"], "no config field 'l3'"),
   ([BASE, "--config.nosuch.field=1"], "no config field 'nosuch'"),
@@ -122,9 +122,10 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(flags, words, released, plac
   for name, path in places.items():
     flags = [flag.replace(f"={name}", f"={path}") for flag in flags]
   if BASE in flags and not any(flag.startswith("--mode") for flag in flags):
-    source, data_dir = "--config.dataset.source", f"--config.dataset.data_dir={tmp_path / 'data'}"
-    flags.insert(1, f"{source}={released.folder}")
-    flags += [data_dir, f"--workdir={tmp_path / 'run'}"]
+    # A mistake that goes unnoticed trains for one small step, and not to the end of the recipe.
+    flags[1:1] = ["--config.num_steps=1", "--config.image_size=16"]
+    flags.insert(1, f"--config.dataset.source={released.folder}")
+    flags += [f"--config.dataset.data_dir={tmp_path / 'data'}", f"--workdir={tmp_path / 'run'}"]
   _assert_one_line(conftest.main(*flags, check=False), words)
   assert not list(tmp_path.iterdir())
 
