@@ -12,7 +12,7 @@ import traceback
 from pathlib import Path
 
 # The suite compiles many small programs and runs each for moments.
-QUICK_TO_COMPILE = "--xla_backend_optimization_level=0"
+QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 os.environ["XLA_FLAGS"] = " ".join(
   [
     os.environ.get("XLA_FLAGS", ""),

@@ -17,6 +17,8 @@ from wav2pix_jax.runtime import distributed
 from wav2pix_jax.train_state import create_state
 
 KEY = jax.random.key(7)
+# With these, equal parts of different programs give equal bits; the suite compiles without them.
+FUSED = {"xla_cpu_use_fusion_emitters": True}
 
 
 def _batch(config, size):
@@ -39,15 +41,16 @@ def _state(text):
 
 
 @functools.cache
-def _step(function, text):
-  return jax.jit(functools.partial(function, config=ConfigDict(json.loads(text))))
+def _step(function, text, **options):
+  function = functools.partial(function, config=ConfigDict(json.loads(text)))
+  return jax.jit(function, compiler_options=options)
 
 
-def _setting(config):
+def _setting(config, **options):
   """Returns the initial state, and the three jitted steps; made once for each config."""
   text = config.to_json(sort_keys=True)
   steps = train_step.train_step, train_step.discriminator_step, train_step.generator_step
-  return _state(text), *(_step(function, text) for function in steps)
+  return _state(text), *(_step(function, text, **options) for function in steps)
 
 
 def _at_step(state, step):
@@ -129,7 +132,7 @@ def _with_moments(config):
 
 def test_matching_trains_both_encoders_in_the_g_step_and_nothing_else(config):
   config = _with_moments(config)
-  state, _, d_step, g_step = _setting(config)
+  state, _, d_step, g_step = _setting(config, **FUSED)
   batch = _batch(config, 4)
   after_d, *_ = d_step(state, batch, KEY)
   assert _equal(after_d.face_encoder, state.face_encoder)
@@ -139,7 +142,7 @@ def test_matching_trains_both_encoders_in_the_g_step_and_nothing_else(config):
   assert not _equal(after.face_encoder.stats, state.face_encoder.stats)
   assert metrics["g_loss/matching"] > 0
   config.loss.matching = 2.0
-  *_, g_step = _setting(config)
+  *_, g_step = _setting(config, **FUSED)
   more, _ = g_step(state, batch, KEY, batch[schema.FACE])
   assert not _equal(more.generator.params["encoder"], after.generator.params["encoder"])
   for part in ("classifier", "upsampler"):
@@ -302,7 +305,7 @@ def test_a_nan_is_reported(config):
 
 def test_the_average_follows_the_generator(config):
   """Weights and statistics; soon at the start, slowly later; networks learn the same without it."""
-  state, step, *_ = _setting(config)
+  state, step, *_ = _setting(config, **FUSED)
   batch = _batch(config, 4)
   after = step(state, batch, KEY)[0]
   for finished, kept in ((0, 0.1), (8, 0.5), (10**6, config.ema_decay)):
@@ -318,7 +321,7 @@ def test_the_average_follows_the_generator(config):
   assert set(after.ema) == {"params", "batch_stats"}
   assert after.sampling_variables is after.ema
   config.ema_decay = 0.0
-  bare, step, *_ = _setting(config)
+  bare, step, *_ = _setting(config, **FUSED)
   without = step(bare, batch, KEY)[0]
   assert without.ema == {}
   assert without.sampling_variables.keys() == without.generator.variables.keys()
