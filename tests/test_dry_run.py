@@ -31,7 +31,10 @@ def test_a_dry_run_says_what_it_costs_and_touches_nothing(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("config", ["base", "demo", "release", "paper"])
+@pytest.mark.parametrize(
+  "config",
+  ["base", "paper", *(pytest.param(c, marks=pytest.mark.extra) for c in ("demo", "release"))],
+)
 def test_every_config_can_be_tried_dry(config):
   tiny = (f"--config.{name}={value}" for name, value in conftest.TINY.items())
   said = conftest.main(f"--config={config}", "--dry_run", *tiny).stdout
