@@ -5,7 +5,9 @@ python -m benchmarks.films --workdir=runs/demo --utterances=100
 
 For runs on the synthetic speakers. Each speaker says something new (dataset seed 2) for some
 seconds; the film that would be seen is rendered, and one is generated from its speech alone. With
---utterances, speakers make as many clips instead, each with one face. Needs the extra eval.
+--utterances, speakers make as many clips instead, each with one face; beside the generated faces
+are other pictures of the same mouths, which show how near two real pictures are to each other.
+Needs the extra eval.
 """
 
 import argparse
@@ -82,16 +84,25 @@ def film_figures(
 
 
 def utterance_figures(
-  generated: np.ndarray, clip: Sequence[clips.SyntheticClip], label: int, by: Instruments
+  generated: np.ndarray,
+  again: np.ndarray,
+  clip: Sequence[clips.SyntheticClip],
+  label: int,
+  by: Instruments,
 ) -> tuple[dict[str, float], dict[str, float]]:
-  """Returns the figures of faces generated from clips of a speaker, and of the real faces."""
+  """Returns the figures of faces generated from clips of a speaker, and of real pictures.
+
+  Those are other pictures of the same mouths, `again`, against the clips' own.
+  """
   poses = [one.pose for one in clip]
   real = clips.SyntheticFilm(np.stack([one.face for one in clip]), poses, clip[0].speech)
-  figures, of_real = film_figures(generated, real, label, by)
   without = ("flicker", "steady")  # there is no order
-  return tuple(  # type: ignore[return-value]
-    {key: value for key, value in one.items() if key not in without} for one in (figures, of_real)
-  )
+
+  def figures(faces: np.ndarray) -> dict[str, float]:
+    found, _ = film_figures(faces, real, label, by)
+    return {key: value for key, value in found.items() if key not in without}
+
+  return figures(generated), figures(again)
 
 
 def _change(frames: np.ndarray) -> float:
@@ -116,20 +127,24 @@ def measure(
   if utterances:
     wanted = [(person, number) for person in speakers for number in range(utterances)]
     made = [clip for _, clip in clips.make_clips(wanted, size, SEED)]
+    work = functools.partial(clips.make_again, size=size, seed=SEED)
+    with workers(len(speakers)) as pool:
+      others = list(pool.map(work, [person for person, _ in wanted], made, chunksize=utterances))
     window = run.config.dataset.window_samples
     start = (schema.CLIP_SAMPLES - window) // 2
     for label, name in enumerate(tqdm.tqdm(run.speakers, "Measuring", unit=" speakers")):
-      own = made[label * utterances : (label + 1) * utterances]
+      these = slice(label * utterances, (label + 1) * utterances)
+      own, again = made[these], np.stack(others[these])
       windows = np.stack([clip.speech[start : start + window] for clip in own])
       keys = sampling_keys(SEED, name, np.arange(utterances), 0)
       generated, _ = run.sampler.sample(windows, keys)
-      results[name] = utterance_figures(generated, own, label, by)
+      results[name] = utterance_figures(generated, again, own, label, by)
   else:
-    work = functools.partial(
+    film_of = functools.partial(
       clips.make_film, number=NUMBER, size=size, seed=SEED, seconds=seconds, fps=fps
     )
     with workers(len(speakers)) as pool:
-      films = list(pool.map(work, speakers))
+      films = list(pool.map(film_of, speakers))
     for label, name in enumerate(tqdm.tqdm(run.speakers, "Measuring", unit=" films")):
       film = films[label]
       frames = run.sampler.film(film.speech, schema.SAMPLE_RATE, name=name, fps=fps, blend=blend)
@@ -143,7 +158,10 @@ def measure(
 
 
 def table(results: dict[str, Any]) -> str:
-  """Returns the means over speakers with 95% intervals over other speakers."""
+  """Returns the means over speakers with 95% intervals over other speakers.
+
+  By speaker it shows the lowest and the highest, each with that of the real faces.
+  """
   rng = np.random.default_rng(0)
   lines = [f"{'':44}{'generated':>9}  {'95%':14}{'real':>8}  by speaker"]
   for key, title in TITLES.items():
@@ -152,9 +170,13 @@ def table(results: dict[str, Any]) -> str:
       continue
     each = np.array(list(values.values()))
     low, high = np.quantile(rng.choice(each, (RESAMPLES, len(each))).mean(1), [0.025, 0.975])
-    real = np.mean([of[key] for of in results["real"].values()])
+    of_real = {name: of[key] for name, of in results["real"].items()}
+    real = np.mean(list(of_real.values()))
     ends: Sequence[str] = sorted(values, key=values.__getitem__)
-    by = f"{values[ends[0]]:.3f} ({ends[0]}) to {values[ends[-1]]:.3f} ({ends[-1]})"
+    first, last = (
+      f"{values[name]:.3f} of {of_real[name]:.3f} ({name})" for name in (ends[0], ends[-1])
+    )
+    by = f"{first} to {last}"
     lines.append(f"{title:44}{each.mean():9.3f}  {f'{low:.3f} to {high:.3f}':14}{real:8.3f}  {by}")
   return "\n".join(lines)
 

@@ -155,5 +155,12 @@ def test_figures_of_a_film_are_of_faces_speaker_and_movement():
   turns_taken[0] = 7
   two, _ = films.film_figures(turns_taken, real, 0, by)
   assert (two["right"], two["steady"]) == (0.75, 0.75)
+  clip = [
+    clips.SyntheticClip(i, f, real.speech, p)
+    for i, (f, p) in enumerate(zip(frames, real.poses, strict=True))
+  ]
+  of_generated, of_again = films.utterance_figures(turns_taken, frames, clip, 0, by)
+  assert of_generated["right"] == 0.75
+  assert of_again == {key: value for key, value in own.items() if key not in ("steady", "flicker")}
   halved, _ = films.film_figures((frames / 2).astype(np.uint8), real, 0, by)
   assert halved["flicker"] == pytest.approx(0.5, abs=0.01)

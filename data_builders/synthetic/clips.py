@@ -17,6 +17,7 @@ from wav2pix_jax.common.workers import workers
 
 OVERSAMPLING = 1.15  # pixels of the canvas per pixel of the picture
 CHUNK = 20  # number of clips that a worker makes at a time
+AGAIN = 1_000_000  # added to a clip's number: another picture of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +94,18 @@ def make_clip(person: Person, number: int, size: int, seed: int) -> SyntheticCli
   head = head_of(person, OVERSAMPLING * size / SIDE)
   face = head.render(pose, random_scene(rng), view, rng)
   return SyntheticClip(number, face, voice.record(said.samples, person.microphone, rng), pose)
+
+
+def make_again(person: Person, clip: SyntheticClip, size: int, seed: int) -> np.ndarray:
+  """Returns another picture of what is seen of a clip's speech, uint8 [size, size, 3].
+
+  The mouth does the same, for the same smile; head, eyes, brows, light and background are those of
+  another picture. So it shows how much of a face can be known from the speech.
+  """
+  _, pose, rng = say(person, AGAIN + clip.number, seed)
+  mouth = {part: getattr(clip.pose, part) for part in ("opening", "spread", "smile")}
+  head = head_of(person, OVERSAMPLING * size / SIDE)
+  return head.render(dataclasses.replace(pose, **mouth), random_scene(rng), _view(size, rng), rng)
 
 
 def _view(size: int, rng: np.random.Generator) -> View:

@@ -82,6 +82,23 @@ def test_clips_are_the_same_whoever_makes_them():
   assert len(speech) == len(faces) == len(wanted)
 
 
+def test_another_picture_of_a_clip_has_its_mouth_and_nothing_else_of_it():
+  person = identity.TEN[0]
+  clip = clips.make_clip(person, 0, SIZE, 0)
+  again = clips.make_again(person, clip, SIZE, 0)
+  assert np.array_equal(again, clips.make_again(person, clip, SIZE, 0))
+  assert np.abs(again[:12, :6].mean((0, 1)) - clip.face[:12, :6].mean((0, 1))).max() > 5  # the wall
+
+  def posed(**parts):
+    pose = clips.dataclasses.replace(clip.pose, **parts)
+    other = clips.dataclasses.replace(clip, pose=pose)
+    return clips.make_again(person, other, SIZE, 0).astype(float)
+
+  assert np.array_equal(posed(yaw=0.2, blink=1.0), again)
+  changed = np.abs(posed(opening=1.0) - posed(opening=0.0)).mean(-1)
+  assert changed[SIZE // 2 :].max() > 50 > 5 > changed[: SIZE // 3].max()
+
+
 def test_no_two_clips_have_the_same_wall_or_shirt():
   scenes = [random_scene(np.random.default_rng(i)) for i in range(20)]
   assert len({scene.backdrop for scene in scenes}) == len({scene.shirt for scene in scenes}) == 20
