@@ -20,7 +20,7 @@ from wav2pix_jax.runtime import distributed
 
 # What moves these biases is rounding alone: the batch norm right after them takes any shift away.
 NOISE = re.compile(r"'(conv\d|dense0|dense1)'\]\['bias'\]")
-FIRST = (models.LOG_MEL, 2)  # what `make test` tries; `make test-all` tries all
+TRIED_DAILY = (models.LOG_MEL, 2)  # what `make test` tries; `make test-all` tries all
 TOLERANCES = {".stats": 1e-5, ".mu": 2e-4, ".nu": 5e-4, ".params": 2e-4, ".ema": 2e-4, "": 1e-5}
 
 
@@ -43,7 +43,9 @@ def after_one_step(tmp_path_factory):
 @pytest.mark.parametrize(
   ("encoder", "devices"),
   [
-    pytest.param(encoder, devices, marks=[] if (encoder, devices) == FIRST else pytest.mark.extra)
+    pytest.param(
+      encoder, devices, marks=[] if (encoder, devices) == TRIED_DAILY else pytest.mark.extra
+    )
     for encoder in models.ENCODERS
     for devices in (2, 4, 8)
   ],
