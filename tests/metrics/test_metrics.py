@@ -9,7 +9,7 @@ from PIL import Image, ImageFilter
 
 from wav2pix_jax import data, metrics
 from wav2pix_jax.common import dlib_faces
-from wav2pix_jax.metrics import identity_classifier, snapshot
+from wav2pix_jax.metrics import bootstrap, identity_classifier, snapshot
 from wav2pix_jax.metrics.heard import OFFSETS, Heard
 from wav2pix_jax.reports import table
 
@@ -224,6 +224,24 @@ def test_intervals_hold_the_truth_as_often_as_they_say(share):
     distances.append(low <= rows["feature_distance"].value <= high)
   assert held >= 34
   assert np.mean(distances) > 0.9  # as resamples have a bias, which is taken off
+
+
+def test_where_people_have_a_single_chunk_intervals_are_over_people():
+  """Of 40 people with a chunk each, and then of one more with three, seven in ten are right."""
+  rng = np.random.default_rng(0)
+  for identity in (np.arange(40), np.repeat(np.arange(41), [1] * 40 + [3])):
+    held = 0
+    for _ in range(60):
+      right = rng.random(len(identity)) < 0.7
+
+      def measure(chunks, right=right, identity=identity):
+        labels = np.unique(identity[chunks])
+        return right[chunks].mean(), {one: right[identity == one].mean() for one in labels}
+
+      (low, high), by_label = bootstrap.intervals(measure, identity, 100, unbiased=True)
+      held += low <= 0.7 <= high
+      assert set(by_label) == set(identity)
+    assert held >= 51
 
 
 def test_unseen_people_are_judged_by_gender_and_not_by_name():

@@ -17,17 +17,23 @@ def intervals(
   """Returns the 95% interval of a metric, and that of each label, from a number of resamples.
 
   Each person's chunks, whose labels are int32 [N], are drawn again with replacement; all samples of
-  a chunk go with it. `unbiased` says whether resamples estimate the metric without bias, as a mean
-  over chunks does. If not, since a resample contains the same face twice, intervals are shifted by
-  the bias.
+  a chunk go with it. Where most people have a single chunk, people are drawn instead, with all of
+  theirs; intervals of single people then say nothing. `unbiased` says whether resamples estimate
+  the metric without bias, as a mean over chunks does. If not, since a resample contains the same
+  face twice, intervals are shifted by the bias.
   """
   rng = np.random.default_rng(SEED)
   people = [np.flatnonzero(identity == label) for label in np.unique(identity)]
+  one_each = np.median([len(own) for own in people]) == 1
   value, by_identity = measure(np.arange(len(identity)))
   values: list[float] = []
   by_label: dict[int, list[float]] = {label: [] for label in by_identity}
   for _ in range(resamples):
-    resampled, of_people = measure(np.concatenate([rng.choice(own, len(own)) for own in people]))
+    if one_each:
+      drawn = [people[i] for i in rng.choice(len(people), len(people))]
+    else:
+      drawn = [rng.choice(own, len(own)) for own in people]
+    resampled, of_people = measure(np.concatenate(drawn))
     values.append(resampled)
     for label, one in of_people.items():
       by_label[label].append(one)
