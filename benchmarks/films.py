@@ -62,7 +62,15 @@ def film_figures(
 
   The generated frames are uint8 [F, S, S, 3], and the label is that of the speaker.
   """
-  openings = [by.describe(frames, "").mouth for frames in (generated, real.frames)]
+  found, of_real = _figures([generated, real.frames], real, label, by)
+  return found, of_real
+
+
+def _figures(
+  films: Sequence[np.ndarray], real: clips.SyntheticFilm, label: int, by: Instruments
+) -> list[dict[str, float]]:
+  """Returns the figures of films with the poses of a real one, which is the last of them."""
+  openings = [by.describe(frames, "").mouth for frames in films]
 
   def along_time(told: np.ndarray, part: str) -> float:
     return float(np.corrcoef(told, [getattr(pose, part) for pose in real.poses])[0, 1])
@@ -71,7 +79,7 @@ def film_figures(
     named = by.classify(frames)[0].argmax(-1)
     expressed = by.express(frames)
     return {
-      "mouth": float(np.corrcoef(opening, openings[1])[0, 1]),
+      "mouth": float(np.corrcoef(opening, openings[-1])[0, 1]),
       "mouth_truth": along_time(opening, "opening"),
       "spread_truth": along_time(expressed[:, SPREAD], "spread"),
       "smile_truth": along_time(expressed[:, SMILE], "smile"),
@@ -80,7 +88,7 @@ def film_figures(
       "flicker": _change(frames) / _change(real.frames),
     }
 
-  return figures(generated, openings[0]), figures(real.frames, openings[1])
+  return [figures(*film) for film in zip(films, openings, strict=True)]
 
 
 def utterance_figures(
@@ -96,13 +104,10 @@ def utterance_figures(
   """
   poses = [one.pose for one in clip]
   real = clips.SyntheticFilm(np.stack([one.face for one in clip]), poses, clip[0].speech)
-  without = ("flicker", "steady")  # there is no order
-
-  def figures(faces: np.ndarray) -> dict[str, float]:
-    found, _ = film_figures(faces, real, label, by)
-    return {key: value for key, value in found.items() if key not in without}
-
-  return figures(generated), figures(again)
+  found, of_again, _ = _figures([generated, again, real.frames], real, label, by)
+  for figures in (found, of_again):
+    del figures["flicker"], figures["steady"]  # there is no order
+  return found, of_again
 
 
 def _change(frames: np.ndarray) -> float:

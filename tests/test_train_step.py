@@ -17,7 +17,7 @@ from wav2pix_jax.runtime import distributed
 from wav2pix_jax.train_state import create_state
 
 KEY = jax.random.key(7)
-# With these, equal parts of different programs give equal bits; the suite compiles without them.
+# With it, equal parts of different programs give equal bits; the suite compiles without.
 FUSED = {"xla_cpu_use_fusion_emitters": True}
 
 
