@@ -30,7 +30,7 @@ def train_step(
     state: The state after the step before, whose networks were built for the same `axis_name`.
     batch: This device's share of a batch, as `schema.py` defines it.
     root_key: The run's key, the same in every step and on every device.
-    config: The run's config; `loss`, `ema_decay` and `model` are read.
+    config: The run's config; `loss`, `model`, `ema_decay` and `speaker_steps` are read.
     axis_name: The axis of the devices to average over; None for a single device.
 
   Returns:
@@ -47,7 +47,7 @@ def train_step(
   changed = (metrics, [network.stats for network in networks])
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
   state = _same_statistics(state, config, axis_name)
-  state = state.replace(ema=_average(state, config.ema_decay))
+  state = state.replace(ema=_average(state, config))
   return state, {**metrics, "finite": finite.astype(jnp.float32)}
 
 
@@ -85,7 +85,7 @@ def speaker_step(
   )
   state = state.replace(generator=generator.replace(opt_state=opt_state))
   state = _same_statistics(state, config, axis_name)
-  state = state.replace(ema=_average(state, config.ema_decay))
+  state = state.replace(ema=_average(state, config))
   metrics = {"g_loss/softmax": error, "classifier_accuracy": accuracy}
   changed = (error, optax.tree.norm(grads), stats)
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
@@ -294,12 +294,13 @@ def _same_statistics(state: GanState, config: Any, axis_name: str | None) -> Gan
   )
 
 
-def _average(state: GanState, decay: float) -> Any:
+def _average(state: GanState, config: Any) -> Any:
   """Returns the averaged generator; the first steps, far from any good, are soon forgotten."""
   if not state.ema:
     return state.ema
-  finished = state.step - 1  # before this step
-  kept = jnp.minimum(decay, (1 + finished) / (10 + finished))
+  # How many steps had trained the whole generator before this one: faces begin with those.
+  finished = jnp.maximum(state.step - 1 - config.speaker_steps, 0)
+  kept = jnp.minimum(config.ema_decay, (1 + finished) / (10 + finished))
   return optax.incremental_update(state.generator.variables, state.ema, 1 - kept)
 
 

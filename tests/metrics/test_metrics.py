@@ -226,22 +226,29 @@ def test_intervals_hold_the_truth_as_often_as_they_say(share):
   assert np.mean(distances) > 0.9  # as resamples have a bias, which is taken off
 
 
-def test_where_people_have_a_single_chunk_intervals_are_over_people():
-  """Of 40 people with a chunk each, and then of one more with three, seven in ten are right."""
-  rng = np.random.default_rng(0)
-  for identity in (np.arange(40), np.repeat(np.arange(41), [1] * 40 + [3])):
-    held = 0
-    for _ in range(60):
-      right = rng.random(len(identity)) < 0.7
+@pytest.mark.parametrize(
+  ("identity", "over_people"),
+  [(np.arange(40), False), (np.repeat(np.arange(41), [1] * 40 + [3]), False)]
+  + [(np.repeat(np.arange(40), 3), True)],
+)
+def test_people_are_drawn_where_they_have_a_chunk_each_or_stand_for_others(identity, over_people):
+  """Seven in ten people are right, with all of their chunks."""
+  rng, held, widths = np.random.default_rng(0), 0, []
+  for _ in range(60):
+    right = (rng.random(identity.max() + 1) < 0.7)[identity]
 
-      def measure(chunks, right=right, identity=identity):
-        labels = np.unique(identity[chunks])
-        return right[chunks].mean(), {one: right[identity == one].mean() for one in labels}
+    def measure(chunks, right=right):
+      labels = np.unique(identity[chunks])
+      return right[chunks].mean(), {one: right[identity == one].mean() for one in labels}
 
-      (low, high), by_label = bootstrap.intervals(measure, identity, 100, unbiased=True)
-      held += low <= 0.7 <= high
-      assert set(by_label) == set(identity)
-    assert held >= 51
+    (low, high), by_label = bootstrap.intervals(
+      measure, identity, 100, unbiased=True, over_people=over_people
+    )
+    held += low <= 0.7 <= high
+    widths.append(high - low)
+    assert not by_label  # nothing is known of other chunks of theirs
+  assert held >= 51
+  assert 0.2 < np.mean(widths) < 0.35  # 4 standard deviations of 40 people are 0.29
 
 
 def test_unseen_people_are_judged_by_gender_and_not_by_name():
@@ -265,10 +272,12 @@ def test_unseen_people_are_judged_by_gender_and_not_by_name():
   # Of the unseen, those to compare with show the other gender: they are not learned from.
   own = reference.identity > 1
   reference.by_dlib.embedding[own, 0] *= -1
-  rows = metrics.measure([drawn], held_out, reference, genders=genders)
+  rows = metrics.measure([drawn], held_out, reference, 100, genders)
   assert not rows.keys() & set(metrics.needing(metrics.Need.KNOWN_IDENTITIES))
   gender = rows["gender"]
   assert (gender.value, gender.real) == (0.75, 1.0)
+  assert gender.interval == (0.5, 1.0)  # over people: two others may be like either
+  assert all(np.isfinite(row.interval).all() for row in rows.values())
   assert gender.by_identity == {2: 1.0, 3: 0.5}
   assert 0.4 < gender.baseline < 0.6  # anybody's face
 
@@ -293,6 +302,19 @@ def test_intervals_are_of_each_person_and_always_the_same(bench):
     low, high = row.interval
     assert low <= high, name
     assert row.intervals.keys() == row.by_identity.keys(), name
+
+
+def test_people_whom_a_resample_has_twice_count_twice(bench):
+  """And those whom it lacks are left out, where a metric is the mean over people."""
+  held_out, draws = bench.held_out, [bench.make_out(bench.good, bench.held_out.identity)] * 2
+  context = metrics.Context(held_out, bench.reference, np.array([]), len(draws))
+  first, second = (np.flatnonzero(held_out.identity == label) for label in (0, 1))
+  for metric in metrics.METRICS:
+    if metric.name not in ("feature_distance", "mouth", "spread_of_chunks", "spread_of_draws"):
+      continue
+    value, of_people = metric.on(context, draws)(np.concatenate([first, second, first]))
+    assert of_people.keys() == {0, 1}, metric.name
+    assert value == pytest.approx((2 * of_people[0] + of_people[1]) / 3), metric.name
 
 
 def test_measuring_twice_gives_the_same(bench):

@@ -4,7 +4,7 @@ import functools
 
 from wav2pix_jax.metrics.catalogue import METRICS, frechet
 from wav2pix_jax.metrics.faces import Faces, describe_faces
-from wav2pix_jax.metrics.metric import Kind, Metric, Need, Result, compute
+from wav2pix_jax.metrics.metric import Context, Kind, Metric, Need, Result, compute
 
 # The results of all metrics for which these faces suffice: `compute` without its first argument.
 measure = functools.partial(compute, METRICS)

@@ -233,15 +233,11 @@ def _diversity_of_chunks(context: Context, draws: Sequence[Faces]) -> Measure | 
   }
   places = {label: {chunk: i for i, chunk in enumerate(paired[label])} for label in people}
 
-  def measure(chunks):
-    by_identity = {}
-    for label in people:
-      chosen = [places[label][chunk] for chunk in chunks if chunk in places[label]]
-      pairs = np.array(chosen, int)
-      by_identity[label] = _over_pairs(generated[label], pairs) / _over_pairs(real[label], pairs)
-    return float(np.nanmean(list(by_identity.values()))), by_identity
+  def ratio(label: int, own: np.ndarray) -> float:
+    pairs = np.array([places[label][chunk] for chunk in own if chunk in places[label]], int)
+    return _over_pairs(generated[label], pairs) / _over_pairs(real[label], pairs)
 
-  return measure
+  return lambda chunks: _over_people(held_out.identity, people, chunks, ratio)
 
 
 def _diversity_of_draws(context: Context, draws: Sequence[Faces]) -> Measure | None:
@@ -383,10 +379,19 @@ def _over_people(
   chunks: np.ndarray,
   value: Callable[[int, np.ndarray], float],
 ) -> tuple[float, dict[int, float]]:
-  """Returns the mean over people of a value of the label and its chunks, and the value of each."""
-  labels = identity[chunks]
-  by_identity = {int(label): value(label, chunks[labels == label]) for label in people}
-  return _mean(by_identity.values()), by_identity
+  """Returns the mean over people of a value of the label and its chunks, and the value of each.
+
+  Of a resample of people, those whom it contains twice count twice. People whom it does not
+  contain, and those whose value is NaN, are left out.
+  """
+  labels, by_identity, counted = identity[chunks], {}, []
+  for label in people:
+    own = chunks[labels == label]
+    one = value(label, own) if len(own) else np.nan
+    if not np.isnan(one):
+      by_identity[int(label)] = one
+      counted += [one] * round(len(own) / (identity == label).sum())
+  return _mean(counted) if counted else np.nan, by_identity
 
 
 def _correlation(

@@ -96,7 +96,9 @@ class Result:
   baseline: float  # its value for faces that ignore the speech (see `baselines.py`)
   # Its value for each label, where it has a meaning.
   by_identity: Mapping[int, float] = dataclasses.field(default_factory=dict)
-  interval: Interval | None = None  # 95% interval over other chunks; None where it was not computed
+  interval: Interval | None = (
+    None  # 95% interval, see `bootstrap.py`; None where it was not computed
+  )
   # The same for each label.
   intervals: Mapping[int, Interval] = dataclasses.field(default_factory=dict)
   # Share of permutations in which faces of other chunks go as well with the speech; None where that
@@ -147,6 +149,7 @@ def compute(
         held_out.identity,
         resamples,
         unbiased=metric.kind in (Kind.SHARE, Kind.OFFSET),
+        over_people=not context.provides(Need.KNOWN_IDENTITIES),
       )
     p_value = metric.p_value(context, draws) if metric.p_value else None
     results[metric.name] = Result(value, real, baseline, by_identity, interval, intervals, p_value)
