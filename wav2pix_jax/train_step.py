@@ -47,7 +47,7 @@ def train_step(
   changed = (metrics, [network.stats for network in networks])
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
   state = _same_statistics(state, config, axis_name)
-  state = state.replace(ema=_average(state, config))
+  state = state.replace(ema=_average(state, config.ema_decay, since=config.speaker_steps))
   return state, {**metrics, "finite": finite.astype(jnp.float32)}
 
 
@@ -85,7 +85,7 @@ def speaker_step(
   )
   state = state.replace(generator=generator.replace(opt_state=opt_state))
   state = _same_statistics(state, config, axis_name)
-  state = state.replace(ema=_average(state, config))
+  state = state.replace(ema=_average(state, config.ema_decay, since=0))
   metrics = {"g_loss/softmax": error, "classifier_accuracy": accuracy}
   changed = (error, optax.tree.norm(grads), stats)
   finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(changed)]).all()
@@ -294,13 +294,12 @@ def _same_statistics(state: GanState, config: Any, axis_name: str | None) -> Gan
   )
 
 
-def _average(state: GanState, config: Any) -> Any:
-  """Returns the averaged generator; the first steps, far from any good, are soon forgotten."""
+def _average(state: GanState, decay: float, since: int) -> Any:
+  """Returns the averaged generator; the first steps after `since`, far from any good, fade soon."""
   if not state.ema:
     return state.ema
-  # How many steps had trained the whole generator before this one: faces begin with those.
-  finished = jnp.maximum(state.step - 1 - config.speaker_steps, 0)
-  kept = jnp.minimum(config.ema_decay, (1 + finished) / (10 + finished))
+  finished = state.step - 1 - since  # before this step
+  kept = jnp.minimum(decay, (1 + finished) / (10 + finished))
   return optax.incremental_update(state.generator.variables, state.ema, 1 - kept)
 
 
