@@ -29,7 +29,7 @@ def forward(config: Any, identities: int) -> Forward:
   """Returns the operations of a config's networks."""
   model, size = config.model, config.image_size
   speech, encoder = (_log_mel if model.encoder == LOG_MEL else _waveform)(config)
-  classifier = _dense(model.embedding, model.classifier_hidden, identities)
+  classifier = _dense(*filter(None, (model.embedding, model.classifier_hidden, identities)))
   ups = (model.embedding + model.noise, *level_widths(model.generator_width, size)[::-1], 3)
   # The kernel makes a stamp of 4x4 for each pixel of the smaller map.
   maps = (1, *(4 * 2**i for i in range(len(ups) - 2)))

@@ -57,8 +57,9 @@ def get_config() -> ConfigDict:
   model.encoder_batch_norm = True  # release; of "waveform"
   model.batch_norm_devices = 0  # ours; neighbours with statistics of their own; 0: all share
   model.normalise_embedding = True  # ours: speech matters to both networks from the first step
-  model.classifier_hidden = 200  # release
+  model.classifier_hidden = 200  # release; 0 for a classifier of one layer
   model.classifier_batch_norm = False  # ours; release: after both layers
+  model.prototypes = False  # ours, used by `voices`: faces are of the speakers' mean prototype
   model.generator_width = 64  # release; channels before the RGB layer, doubled towards 4x4
   model.generator_batch_norm = True  # ours: gives an untrained G contrast; release: none
   model.generator_spectral_norm = False  # ours; release: True

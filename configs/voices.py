@@ -26,8 +26,8 @@ def get_config() -> ConfigDict:
   config.dataset.distort = True
   config.dataset.flip = True
   config.dataset.pairs.match = "identity"
-  config.model.noise = 0
-  config.model.dropout = 0.3  # in place of noise, which was not tried here
+  config.model.classifier_hidden = 0  # keeps people apart in the embedding
+  config.model.prototypes = True  # what the classifier cannot tell is no use to the face
   config.model.generator_width = 32
   config.model.discriminator_width = 32
   config.loss.faces_teach = False

@@ -103,6 +103,8 @@ def test_lengths():
     ("image_size", 100, "power of two"),
     ("dataset.window_samples", 399, "longer window"),
     ("precision", "float16", "choose from float32, bfloat16"),
+    ("model.prototypes", True, "model.classifier_hidden to 0"),
+    ("model.classifier_hidden", -1, "at least 0"),
   ],
 )
 def test_impossible_shapes_are_refused(field, value, words):
@@ -204,3 +206,25 @@ def test_a_normalised_embedding_has_root_mean_square_one(kind):
       assert np.allclose(size, 1, atol=1e-3)
     else:
       assert (size < 0.1).all() if kind == models.WAVEFORM else (np.abs(size - 1) > 0.01).all()
+
+
+def test_with_prototypes_faces_are_of_what_the_classifier_says():
+  """The embedding is the prototype of a speaker who is sure, and between those of others."""
+  config = voices.get_config()
+  generator = models.build(config, 3).generator
+  speech = _normal(2, 16_000)
+  listen = functools.partial(generator.apply, train=False, method="listen")
+  init = jax.jit(functools.partial(generator.init, train=False, method="listen"))
+  variables = init({"params": jax.random.key(0)}, speech)
+  classifier = variables["params"]["classifier"]
+  kernel = np.asarray(classifier["dense1"]["kernel"])
+  assert kernel.shape == (config.model.embedding, 3)
+  assert classifier.keys() == {"dense1"}
+  for bias, sure in (([0, 50, 0], 1), ([50, 0, 50], 0.5)):
+    classifier["dense1"]["bias"] = np.array(bias, np.float32)
+    embedding, logits = listen(variables, speech)
+    shares = np.asarray(jax.nn.softmax(logits))
+    assert np.allclose(shares.max(1), sure, atol=0.2)
+    expected = shares @ kernel.T
+    expected /= np.sqrt(np.square(expected).mean(1, keepdims=True))
+    assert np.allclose(embedding, expected, atol=1e-2)

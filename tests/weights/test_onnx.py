@@ -40,6 +40,7 @@ def network(request):
   config.update_from_flattened_dict(conftest.TINY)
   if request.param is voices:
     config.model.noise, config.model.dropout = 5, 0.3  # both
+    config.model.classifier_hidden = 0  # as prototypes need it
   generator = models.build(config, len(SPEAKERS)).generator
   networks = models.build(config, len(SPEAKERS))
   state = create_state(config, networks, jax.random.key(0))

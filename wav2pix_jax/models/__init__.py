@@ -31,6 +31,7 @@ class Networks:
 LARGEST_WIDTH = 1024
 WAVEFORM, LOG_MEL = ENCODERS = ("waveform", "log_mel")
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+MAY_BE_ZERO = ("noise", "dropout_layers", "batch_norm_devices", "classifier_hidden")
 
 
 def check(config: Any) -> None:
@@ -43,11 +44,16 @@ def check(config: Any) -> None:
   for name, value in config.model.items():
     if isinstance(value, tuple | list) and (not value or min(value) < 1):
       raise UserError(f"model.{name} is {value}; it must have numbers of at least 1.")
-    least = 0 if name in ("noise", "dropout_layers", "batch_norm_devices") else 1
+    least = 0 if name in MAY_BE_ZERO else 1
     if type(value) is int and value < least:
       raise UserError(f"model.{name} is {value}; it must be at least {least}.")
   if not 0 <= config.model.dropout < 1:
     raise UserError(f"model.dropout is {config.model.dropout}; it must be from 0 to below 1.")
+  if config.model.prototypes and config.model.classifier_hidden:
+    raise UserError(
+      "model.prototypes are the columns of a classifier of one layer; set model.classifier_hidden "
+      "to 0, or model.prototypes to False."
+    )
   size, window = config.image_size, config.dataset.window_samples
   if size < 8 or size & (size - 1):
     raise UserError(f"image_size is {size}; it must be a power of two, such as 64 or 128.")
@@ -98,7 +104,8 @@ def build(config: Any, identities: int, axis_name: str | None = None) -> Network
         dropout_layers=model.dropout_layers,
         devices=devices,
       ),
-      dtype,
+      prototypes=model.prototypes,
+      dtype=dtype,
     ),
     Discriminator(
       widths=level_widths(model.discriminator_width, config.image_size),

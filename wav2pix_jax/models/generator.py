@@ -17,22 +17,33 @@ from wav2pix_jax.models.speech_encoder import SpeechEncoder
 class AuxiliaryClassifier(nn.Module):
   """Names the speaker from the embedding (paper, section 4.2; layers of the PyTorch release)."""
 
-  hidden: int  # width of the hidden layer
+  hidden: int  # width of the hidden layer; 0 for none (ours)
   identities: int  # number of speakers
-  batch_norm: bool  # whether batch norm follows both layers, including the logits (release)
+  batch_norm: bool  # whether batch norm follows all layers, including the logits (release)
   devices: layers.Devices | None = None  # those that share a batch; None for one
 
   @nn.compact
   def __call__(self, embedding: jax.Array, train: bool) -> jax.Array:
     """Returns logits float32 [B, identities] for embeddings float32 [B, E]."""
-    x = nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(embedding)
-    if self.batch_norm:
-      x = layers.BatchNorm(self.devices, name="norm0")(x, train)
-    x = nn.leaky_relu(x, 0.2)
+    x = embedding
+    if self.hidden:
+      x = nn.Dense(self.hidden, kernel_init=layers.RELEASE_INIT, name="dense0")(x)
+      if self.batch_norm:
+        x = layers.BatchNorm(self.devices, name="norm0")(x, train)
+      x = nn.leaky_relu(x, 0.2)
     x = nn.Dense(self.identities, kernel_init=layers.RELEASE_INIT, name="dense1")(x)
     if self.batch_norm:
       x = layers.BatchNorm(self.devices, name="norm1")(x, train)
     return x
+
+  def prototype(self, logits: jax.Array) -> jax.Array:
+    """Returns the mean of the speakers' prototypes, weighted by their probabilities.
+
+    A prototype is the column of the only layer's kernel that gives a speaker's logit. The mean,
+    float32 [B, E] for logits [B, identities], is divided by its root mean square.
+    """
+    prototypes = self.variables["params"]["dense1"]["kernel"].T
+    return layers.rms_normalise(nn.softmax(logits) @ prototypes)
 
 
 class Upsampler(nn.Module):
@@ -97,6 +108,9 @@ class Generator(nn.Module):
   encoder: SpeechEncoder | LogMelEncoder  # from speech to embedding
   classifier: AuxiliaryClassifier  # from embedding to speaker, always in float32
   upsampler: Upsampler  # from embedding to face
+  # Whether the embedding is the mean of the speakers' prototypes instead of the encoder's output
+  # (ours). All that the face can then depend on is how probable each speaker is.
+  prototypes: bool = False
   # The dtype of the convolutions; parameters, statistics, norms and outputs are float32.
   dtype: DTypeLike = jnp.float32
 
@@ -120,7 +134,10 @@ class Generator(nn.Module):
   def listen(self, speech: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
     """Returns embeddings and logits, the first half of `__call__`."""
     embedding = self.encoder(speech.astype(self.dtype), train)
-    return embedding, self.classifier(embedding, train)
+    logits = self.classifier(embedding, train)
+    if self.prototypes:
+      embedding = self.classifier.prototype(logits)
+    return embedding, logits
 
   def draw(self, embedding: jax.Array, train: bool, deterministic: bool) -> jax.Array:
     """Returns faces for embeddings, the second half of `__call__`."""

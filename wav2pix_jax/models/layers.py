@@ -1,4 +1,4 @@
-"""Layers of the networks: a convolution with optional spectral norm, and batch normalisation."""
+"""Layers of the networks: a convolution with optional spectral norm, and normalisation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -111,3 +111,8 @@ class BatchNorm(nn.Module):
     else:
       mean, var = running_mean.value, running_var.value
     return ((x - mean) * (scale * lax.rsqrt(var + 1e-5)) + bias).astype(dtype)
+
+
+def rms_normalise(x: Array) -> Array:
+  """Returns vectors [B, C] divided by their root mean squares."""
+  return x * lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-8)

@@ -10,7 +10,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from wav2pix_jax import ops
 from wav2pix_jax.models import layers
@@ -69,7 +68,7 @@ class LogMelEncoder(nn.Module):
     x = nn.Dropout(DROPOUT)(x, not train)
     x = nn.Dense(self.embedding, name="dense")(x)
     if self.normalise:
-      x *= lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-8)
+      x = layers.rms_normalise(x)
     return x                                                # [B, embedding]
     # fmt: on
 

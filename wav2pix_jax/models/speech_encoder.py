@@ -3,7 +3,6 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from wav2pix_jax import ops
 from wav2pix_jax.models import layers
@@ -47,6 +46,6 @@ class SpeechEncoder(nn.Module):
     x = nn.relu(nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense1")(x))
     x = nn.Dense(self.embedding, kernel_init=layers.RELEASE_INIT, name="dense2")(x)
     if self.normalise:
-      x *= lax.rsqrt(jnp.square(x).mean(-1, keepdims=True) + 1e-8)
+      x = layers.rms_normalise(x)
     return x                                                # [B, embedding]
     # fmt: on

@@ -37,6 +37,7 @@ ADDED: dict[str, Any] = {
   "model.encoder": "waveform",
   "model.face_encoder_widths": [32, 64, 128],
   "model.noise": 0,
+  "model.prototypes": False,
   "speaker_steps": 0,
 }
 _print_once = functools.cache(print)  # a mode may read a config several times

@@ -33,8 +33,8 @@ def export(workdir: Path, out: Path) -> None:
     `--mode=import` reads. Weights that come without their run have no discriminator.
   - `weights/`, small weights to give away, which all modes that read a workdir take as `--workdir`.
 
-  Generators with another speech encoder than the paper's, or with noise, have no names in the
-  release.
+  Generators with another speech encoder than the paper's, with noise, or with a classifier of one
+  layer, have no names in the release.
 
   Raises:
     UserError: There is no such run, or the directory cannot be written.
@@ -51,7 +51,8 @@ def export(workdir: Path, out: Path) -> None:
     model = run.config.model
     print(
       "The release has no such generator, so there are no weights for PyTorch (model.encoder is "
-      f"{model.encoder!r}, model.noise {model.noise})."
+      f"{model.encoder!r}, model.noise {model.noise}, model.classifier_hidden "
+      f"{model.classifier_hidden})."
     )
   print(f"Exported step {run.step} of {workdir} to {out}; sample with\n{USAGE.format(out=out)}")
 

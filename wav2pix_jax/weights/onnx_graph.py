@@ -41,10 +41,15 @@ def onnx_bytes(
   """
   graph = _Graph()
   embedding = _encode(graph, config, generator, variables)
+  logits = _classify(graph, generator, variables, embedding)
+  if generator.prototypes:
+    columns = np.asarray(variables["params"]["classifier"]["dense1"]["kernel"])
+    mean = graph.add("MatMul", graph.add("Softmax", logits, axis=1), columns.T)
+    embedding = _rms_normalise(graph, mean)
   outputs = {
     "faces": _draw(graph, generator, variables, embedding),
     "embedding": embedding,
-    "logits": _classify(graph, generator, variables, embedding),
+    "logits": logits,
   }
   for name, value in outputs.items():
     graph.nodes.append(helper.make_node("Identity", [value], [name]))
@@ -124,10 +129,7 @@ def _encode(graph: _Graph, config: ConfigDict, generator: Generator, variables: 
     x = _encode_spectra(graph, encoder, variables, x, length)
   else:
     x = _encode_samples(graph, encoder, variables, x)
-  if encoder.normalise:
-    square = graph.add("ReduceMean", graph.add("Mul", x, x), np.array([1]))
-    x = graph.add("Div", x, graph.add("Sqrt", graph.add("Add", square, 1e-8)))
-  return x
+  return _rms_normalise(graph, x) if encoder.normalise else x
 
 
 def _encode_samples(graph: _Graph, encoder: SpeechEncoder, variables: Variables, x: str) -> str:
@@ -189,6 +191,11 @@ def _encode_spectra(
   return _dense(graph, graph.add("Add", graph.add("Mul", x, scale), shift), params["dense"])
 
 
+def _rms_normalise(graph: _Graph, x: str) -> str:
+  square = graph.add("ReduceMean", graph.add("Mul", x, x), np.array([1]))
+  return graph.add("Div", x, graph.add("Sqrt", graph.add("Add", square, 1e-8)))
+
+
 def _normalise_peak(graph: _Graph, speech: str) -> str:
   peak = graph.add("ReduceMax", graph.add("Abs", speech), np.array([1]))
   silent = graph.add("Equal", peak, 0.0)
@@ -204,7 +211,7 @@ def _pre_emphasise(graph: _Graph, speech: str) -> str:
 def _classify(graph: _Graph, generator: Generator, variables: Variables, embedding: str) -> str:
   """Adds the auxiliary classifier."""
   params, x = variables["params"]["classifier"], embedding
-  for i in range(2):
+  for i in range(2) if generator.classifier.hidden else (1,):
     x = _dense(graph, x, params[f"dense{i}"])
     if generator.classifier.batch_norm:
       scale, shift = _batch_norm(variables, "classifier", f"norm{i}")

@@ -155,8 +155,9 @@ def read_discriminator(
 
 
 def has_names(generator: Generator) -> bool:
-  """Whether the release has a generator's layers: the paper's encoder, and no input of noise."""
-  return isinstance(generator.encoder, SpeechEncoder) and not generator.upsampler.noise
+  """Whether the release has these layers: the paper's encoder, two of the classifier, no noise."""
+  papers = isinstance(generator.encoder, SpeechEncoder) and not generator.upsampler.noise
+  return papers and generator.classifier.hidden > 0 and not generator.prototypes
 
 
 def generator_dict(generator: Generator, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
