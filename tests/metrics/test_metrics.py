@@ -363,6 +363,16 @@ def test_too_few_faces_leave_distances_out(bench):
   assert rows["identity_accuracy"].value == 1
 
 
+@pytest.mark.parametrize(("with_two", "measured"), [(1, False), (2, True)])
+def test_a_few_people_do_not_decide_which_checkpoint_is_best(bench, with_two, measured):
+  """Of four people, one or two have a second face."""
+  first = np.flatnonzero(np.diff(bench.held_out.identity, prepend=-1))
+  chosen = np.sort(np.concatenate([first, first[:with_two] + 1]))
+  faces = bench.held_out[chosen]
+  rows = metrics.measure([faces], faces, bench.reference)
+  assert ("feature_distance" in rows) == measured
+
+
 def test_the_list_of_metrics_is_whole():
   """Each has a name and a title of its own, and says in a line what it measures."""
   assert len(metrics.TITLES) == len(metrics.METRICS) == len(set(metrics.TITLES.values()))
