@@ -103,7 +103,7 @@ def test_lengths():
     ("image_size", 100, "power of two"),
     ("dataset.window_samples", 399, "longer window"),
     ("precision", "float16", "choose from float32, bfloat16"),
-    ("model.prototypes", True, "model.classifier_hidden to 0"),
+    ("model.prototypes", True, "model.classifier_hidden and loss.matching to 0"),
     ("model.classifier_hidden", -1, "at least 0"),
   ],
 )

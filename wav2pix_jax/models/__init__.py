@@ -39,7 +39,8 @@ def check(config: Any) -> None:
 
   Raises:
     UserError: A width, size or share is out of range, the image size is not a power of two from 8
-      on, the window is too short for the encoder's strides, or the precision is unknown.
+      on, the window is too short for the encoder's strides, the precision is unknown, or fields
+      exclude each other.
   """
   for name, value in config.model.items():
     if isinstance(value, tuple | list) and (not value or min(value) < 1):
@@ -49,10 +50,10 @@ def check(config: Any) -> None:
       raise UserError(f"model.{name} is {value}; it must be at least {least}.")
   if not 0 <= config.model.dropout < 1:
     raise UserError(f"model.dropout is {config.model.dropout}; it must be from 0 to below 1.")
-  if config.model.prototypes and config.model.classifier_hidden:
+  if config.model.prototypes and (config.model.classifier_hidden or config.loss.matching):
     raise UserError(
-      "model.prototypes are the columns of a classifier of one layer; set model.classifier_hidden "
-      "to 0, or model.prototypes to False."
+      "model.prototypes are of a classifier of one layer, and do not tell what is said; set "
+      "model.classifier_hidden and loss.matching to 0, or model.prototypes to False."
     )
   size, window = config.image_size, config.dataset.window_samples
   if size < 8 or size & (size - 1):
