@@ -59,7 +59,7 @@ def get_config() -> ConfigDict:
   model.normalise_embedding = True  # ours: speech matters to both networks from the first step
   model.classifier_hidden = 200  # release; 0 for a classifier of one layer
   model.classifier_batch_norm = False  # ours; release: after both layers
-  model.prototypes = False  # ours, used by `voices`: faces are of the speakers' mean prototype
+  model.prototypes = False  # ours, used by `voices`: embeddings tell who probably speaks, no more
   model.generator_width = 64  # release; channels before the RGB layer, doubled towards 4x4
   model.generator_batch_norm = True  # ours: gives an untrained G contrast; release: none
   model.generator_spectral_norm = False  # ours; release: True

@@ -96,9 +96,8 @@ class Result:
   baseline: float  # its value for faces that ignore the speech (see `baselines.py`)
   # Its value for each label, where it has a meaning.
   by_identity: Mapping[int, float] = dataclasses.field(default_factory=dict)
-  interval: Interval | None = (
-    None  # 95% interval, see `bootstrap.py`; None where it was not computed
-  )
+  # 95% interval, over what `bootstrap.py` says; None where it was not computed.
+  interval: Interval | None = None
   # The same for each label.
   intervals: Mapping[int, Interval] = dataclasses.field(default_factory=dict)
   # Share of permutations in which faces of other chunks go as well with the speech; None where that

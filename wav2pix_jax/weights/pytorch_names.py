@@ -156,8 +156,8 @@ def read_discriminator(
 
 def has_names(generator: Generator) -> bool:
   """Whether the release has these layers: the paper's encoder, two of the classifier, no noise."""
-  papers = isinstance(generator.encoder, SpeechEncoder) and not generator.upsampler.noise
-  return papers and generator.classifier.hidden > 0 and not generator.prototypes
+  encoder, classifier, upsampler = generator.encoder, generator.classifier, generator.upsampler
+  return isinstance(encoder, SpeechEncoder) and classifier.hidden > 0 and not upsampler.noise
 
 
 def generator_dict(generator: Generator, variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
